@@ -1,0 +1,1 @@
+"""Where sessions are kept: one module per backend, its client library imported on first use."""

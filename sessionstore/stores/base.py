@@ -1,0 +1,146 @@
+"""The store contract: four verbs over opaque bytes, each a flow.
+
+A store moves values that begin with 1 byte of format and 12 bytes of revision, and knows
+nothing else of sessions. "Not found" is a result; an error is always one of
+:class:`~sessionstore.core.errors.StoreError`'s kinds.
+
+To write a store: implement the four flows in terms of :class:`~sessionstore.core.flow.Command`,
+and ``execute`` / ``aexecute``, which carry one command to the server and return the raw reply.
+Then run ``sessionstore.testing.StoreContract`` over it.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
+
+from sessionstore.core.errors import ConfigurationError
+from sessionstore.core.flow import Command, Flow
+
+REVISION: Final = slice(1, 13)
+"""Where every value holds its revision (compare-and-set by a fixed place)."""
+
+DEFAULT_PREFIX: Final = "session"
+DEFAULT_TIMEOUT: Final = 0.5
+"""Seconds that one operation may take in all: connecting, waiting, retries, redirects."""
+
+_PREFIX = re.compile(r"[A-Za-z0-9_.{}:-]{1,64}")
+
+Version = bytes | int
+"""What compare-and-set compares: the revision in the value, or the server's own CAS number."""
+
+
+class Entry(NamedTuple):
+    """A stored value and the version to replace or delete it by."""
+
+    value: bytes
+    version: Version
+
+    def __repr__(self) -> str:
+        return f"<Entry {len(self.value)} B>"
+
+
+class Exists(NamedTuple):
+    """``create`` found the key taken."""
+
+
+class Conflict(NamedTuple):
+    """The version was not the current one. ``entry`` is what is there now."""
+
+    entry: Entry
+
+
+class Missing(NamedTuple):
+    """There is no such key (any more)."""
+
+
+class Deleted(NamedTuple):
+    """``delete`` removed the key."""
+
+
+class Store(ABC):
+    """A place where sessions are kept.
+
+    :param prefix: the first part of every key, and so the pattern of an ACL: 1 to 64 of
+        ``A-Z a-z 0-9 _ . : - { }``
+    :param timeout: seconds that one operation may take in all
+    """
+
+    def __init__(self, *, prefix: str = DEFAULT_PREFIX, timeout: float = DEFAULT_TIMEOUT) -> None:
+        if not _PREFIX.fullmatch(prefix):
+            raise ConfigurationError(
+                f"prefix {prefix!r}: use 1 to 64 letters, digits or any of _ . : - {{ }}"
+            )
+        if not timeout > 0:
+            raise ConfigurationError(f"timeout={timeout!r}: give seconds, more than 0")
+        self.prefix = prefix
+        self.timeout = timeout
+        self._key_prefix = f"{prefix}:s:".encode()
+
+    def key(self, handle: str) -> bytes:
+        """The key under which the session with this handle is kept."""
+        return self._key_prefix + handle.encode("ascii")
+
+    # -- the four verbs. `ttl` is in seconds and positive; an expired entry is absent for all --
+
+    @abstractmethod
+    def load(self, key: bytes) -> Flow[Entry | None]:
+        """The current entry, or None."""
+
+    @abstractmethod
+    def create(self, key: bytes, value: bytes, ttl: float) -> Flow[Version | Exists]:
+        """Store a value under a key that must be free."""
+
+    @abstractmethod
+    def replace(
+        self, key: bytes, value: bytes, ttl: float, version: Version
+    ) -> Flow[Version | Conflict | Missing]:
+        """Store a value if the key still has this version. Never creates."""
+
+    @abstractmethod
+    def delete(
+        self, key: bytes, version: Version | None = None
+    ) -> Flow[Deleted | Conflict | Missing]:
+        """Remove the key; with a version, only if it still has that one."""
+
+    # -- the transport --
+
+    @abstractmethod
+    def execute(self, command: Command[Any], deadline: float) -> Any:
+        """Send one command and return the raw reply.
+
+        :param deadline: on the clock of :func:`time.monotonic`; ends in
+            :class:`~sessionstore.core.errors.DeadlineExceeded` or ``StoreUnavailable`` by then.
+            A ``write`` command whose reply is lost after it was sent raises ``OutcomeUnknown``
+            and is not repeated here; anything else may be retried until the deadline.
+        """
+
+    @abstractmethod
+    async def aexecute(self, command: Command[Any], deadline: float) -> Any:
+        """:meth:`execute` for asyncio."""
+
+    def close(self) -> None:
+        """Release connections. The store may be used again afterwards."""
+        return
+
+    async def aclose(self) -> None:
+        """Release the connections of the running event loop, and what :meth:`close` releases."""
+        self.close()
+
+
+@runtime_checkable
+class Enumerable(Protocol):
+    """A store that can list its keys: for the command line only, never in a request."""
+
+    def keys(self) -> Iterator[bytes]:
+        """Every session key under this store's prefix; may miss or repeat those that change."""
+
+
+@runtime_checkable
+class Purgeable(Protocol):
+    """A store that does not expire entries by itself."""
+
+    def purge(self, batch: int = 1000) -> Iterator[int]:
+        """Delete expired entries in batches of at most ``batch``, yielding each batch's count."""
