@@ -1,0 +1,26 @@
+# Each target sets up what it needs by itself: on a fresh Debian, python3 and make are enough.
+# PYTHON=python3.13 chooses the Python that .venv is made with.
+export PYTHON
+
+.PHONY: help demo test check matrix docs clean
+
+help: ## what there is
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: ## three frameworks, one session, at http://127.0.0.1:8000 (PORT=, SESSIONSTORE_URL=)
+	@scripts/demo
+
+test: ## every test, on python3 and on the newest Python at hand
+	@scripts/test
+
+matrix: ## every test, on every Python at hand
+	@scripts/test matrix
+
+check: ## ruff, mypy, import-linter, docs
+	@scripts/check
+
+docs: ## build docs/_build/html
+	@scripts/docs
+
+clean: ## remove everything that make made
+	rm -rf .venv .venv-* .venv.lock .demo docs/_build .coverage* .*_cache .hypothesis
