@@ -14,51 +14,40 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from sessionstore.core.errors import ConfigurationError
 from sessionstore.core.flow import Command, Flow
+from sessionstore.core.verbs import (
+    REVISION,
+    Conflict,
+    Deleted,
+    Entry,
+    Exists,
+    Missing,
+    Version,
+)
 
-REVISION: Final = slice(1, 13)
-"""Where every value holds its revision (compare-and-set by a fixed place)."""
+__all__ = [
+    "DEFAULT_PREFIX",
+    "DEFAULT_TIMEOUT",
+    "REVISION",
+    "Conflict",
+    "Deleted",
+    "Entry",
+    "Enumerable",
+    "Exists",
+    "Missing",
+    "Purgeable",
+    "Store",
+    "Version",
+]
 
 DEFAULT_PREFIX: Final = "session"
 DEFAULT_TIMEOUT: Final = 0.5
 """Seconds that one operation may take in all: connecting, waiting, retries, redirects."""
 
 _PREFIX = re.compile(r"[A-Za-z0-9_.{}:-]{1,64}")
-
-Version = bytes | int
-"""What compare-and-set compares: the revision in the value, or the server's own CAS number."""
-
-
-class Entry(NamedTuple):
-    """A stored value and the version to replace or delete it by."""
-
-    value: bytes
-    version: Version
-
-    def __repr__(self) -> str:
-        return f"<Entry {len(self.value)} B>"
-
-
-class Exists(NamedTuple):
-    """``create`` found the key taken."""
-
-
-class Conflict(NamedTuple):
-    """The version was not the current one. ``entry`` is what is there now."""
-
-    entry: Entry
-
-
-class Missing(NamedTuple):
-    """There is no such key (any more)."""
-
-
-class Deleted(NamedTuple):
-    """``delete`` removed the key."""
-
 
 class Store(ABC):
     """A place where sessions are kept.

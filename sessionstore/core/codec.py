@@ -1,0 +1,330 @@
+"""Attributes <-> bytes: MessagePack by ormsgpack, and what goes in comes out.
+
+Same value and same type, or :class:`~.errors.UnstorableValue` naming the path. Beyond
+MessagePack's own types these extension types exist (their numbers are part of the format):
+
+====  ==========  =====================================================================
+ tag  type        content
+====  ==========  =====================================================================
+   1  tuple       an array
+   2  set         an array, sorted by the elements' bytes, so that equal sets are equal bytes
+   3  frozenset   the same
+   4  int         beyond 64 bits: two's complement, big-endian
+   5  datetime    [ISO 8601 without offset, fold, zone]
+   6  date        ISO 8601
+   7  time        [ISO 8601 without offset, fold, zone]
+   8  timedelta   [days, seconds, microseconds]
+   9  Decimal     its text
+  10  UUID        16 bytes
+  11  Markup      text that is safe HTML (``markupsafe.Markup``, Django's ``SafeString``)
+  12  dict        [[key, value], ...], where a key is not a string
+====  ==========  =====================================================================
+
+A zone is nil, an IANA name, or [offset in microseconds, name or nil]. Enums, subclasses,
+arbitrary objects and lone surrogates are refused; nothing is ever pickled.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import ormsgpack
+
+from sessionstore.core.errors import CodecError, UnstorableValue
+
+_TUPLE, _SET, _FROZENSET, _INT, _DATETIME, _DATE = 1, 2, 3, 4, 5, 6
+_TIME, _TIMEDELTA, _DECIMAL, _UUID, _MARKUP, _DICT = 7, 8, 9, 10, 11, 12
+
+# Without OPT_NON_STR_KEYS a dict with any other key is an error, which is what we want: with
+# it, UUID, datetime and enum keys would silently become strings.
+_OPTIONS: Final = (
+    ormsgpack.OPT_PASSTHROUGH_BIG_INT
+    | ormsgpack.OPT_PASSTHROUGH_DATACLASS
+    | ormsgpack.OPT_PASSTHROUGH_DATETIME
+    | ormsgpack.OPT_PASSTHROUGH_ENUM
+    | ormsgpack.OPT_PASSTHROUGH_SUBCLASS
+    | ormsgpack.OPT_PASSTHROUGH_TUPLE
+    | ormsgpack.OPT_PASSTHROUGH_UUID
+)
+
+MAX_DEPTH: Final = 100
+"""How deep containers may nest: far under what ormsgpack and the interpreter's stack allow."""
+
+IMMUTABLE: Final = frozenset(
+    {type(None), bool, int, float, str, bytes, Decimal, UUID, datetime, date, time, timedelta}
+)
+"""Types whose values cannot change in place, so that the same object is the same value."""
+
+_NATIVE: Final = frozenset({type(None), bool, int, float, str, bytes})
+_BIN_MARKER: Final = re.compile(rb"[\xc4-\xc6]")
+_IDENTIFIER: Final = re.compile(r"[A-Za-z_]\w*")
+
+
+class SafeText(str):
+    """Safe HTML, where neither MarkupSafe nor Django is installed to give it a class."""
+
+    __slots__ = ()
+
+    def __html__(self) -> str:
+        return self
+
+
+def encode(value: Any, path: str = "value") -> bytes:
+    """Encode one value.
+
+    :param path: how an error names the value
+    :raises UnstorableValue: if it would not come back the same
+    """
+    try:
+        packed = ormsgpack.packb(value, default=_Extend(), option=_OPTIONS)
+    except TypeError:  # includes ormsgpack.MsgpackEncodeError
+        return _encode_exactly(value, path)
+    if type(value) is not bytes and type(value) is not str and _BIN_MARKER.search(packed):
+        # ormsgpack writes bytearray and memoryview as bytes: they would come back as bytes.
+        return _encode_exactly(value, path)
+    return packed
+
+
+def decode(data: bytes) -> Any:
+    """Decode what :func:`encode` made.
+
+    :raises CodecError: if it did not make it
+    """
+    try:
+        return ormsgpack.unpackb(data, ext_hook=_restore)
+    except Exception as error:
+        raise CodecError(f"not an encoded value: {type(error).__name__}") from error
+
+
+class _Extend:
+    """What ormsgpack calls for a type that it does not know; one per encoding."""
+
+    __slots__ = ("depth",)
+
+    def __init__(self) -> None:
+        self.depth = 0
+
+    def __call__(self, value: Any) -> ormsgpack.Ext:
+        extend = _CONTAINERS.get(type(value))
+        if extend is None:
+            return _extend_scalar(value)
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise TypeError("too deep")
+        tag, items = extend(value, self._pack)
+        packed = self._pack(items)
+        self.depth -= 1
+        return ormsgpack.Ext(tag, packed)
+
+    def _pack(self, value: Any) -> bytes:
+        return ormsgpack.packb(value, default=self, option=_OPTIONS)
+
+
+def _sorted(values: Any, pack: Callable[[Any], bytes]) -> list[Any]:
+    return sorted(values, key=pack)
+
+
+_CONTAINERS: Final[dict[type, Callable[[Any, Callable[[Any], bytes]], tuple[int, list[Any]]]]] = {
+    tuple: lambda value, pack: (_TUPLE, list(value)),
+    set: lambda value, pack: (_SET, _sorted(value, pack)),
+    frozenset: lambda value, pack: (_FROZENSET, _sorted(value, pack)),
+}
+
+
+def _extend_scalar(value: Any) -> ormsgpack.Ext:
+    encoder = _SCALARS.get(type(value))
+    if encoder is not None:
+        return encoder(value)
+    if _is_markup(type(value)):
+        return ormsgpack.Ext(_MARKUP, str.__str__(value).encode())
+    raise TypeError(type(value).__name__)
+
+
+def _encode_int(value: int) -> ormsgpack.Ext:
+    return ormsgpack.Ext(_INT, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+
+
+def _encode_time(value: datetime | time) -> bytes:
+    naive = value.replace(tzinfo=None)
+    return ormsgpack.packb([naive.isoformat(), value.fold, _zone(value.tzinfo)])
+
+
+def _zone(zone: tzinfo | None) -> Any:
+    if zone is None:
+        return None
+    if type(zone) is ZoneInfo and zone.key is not None:
+        return zone.key
+    if type(zone) is timezone:
+        offset = zone.utcoffset(None)
+        name = zone.tzname(None)
+        own_name = None if name == timezone(offset).tzname(None) else name
+        return [offset // timedelta(microseconds=1), own_name]
+    raise TypeError("tzinfo")
+
+
+_SCALARS: Final[dict[type, Callable[[Any], ormsgpack.Ext]]] = {
+    int: _encode_int,
+    datetime: lambda value: ormsgpack.Ext(_DATETIME, _encode_time(value)),
+    date: lambda value: ormsgpack.Ext(_DATE, value.isoformat().encode()),
+    time: lambda value: ormsgpack.Ext(_TIME, _encode_time(value)),
+    timedelta: lambda value: ormsgpack.Ext(
+        _TIMEDELTA, ormsgpack.packb([value.days, value.seconds, value.microseconds])
+    ),
+    Decimal: lambda value: ormsgpack.Ext(_DECIMAL, str(value).encode()),
+    UUID: lambda value: ormsgpack.Ext(_UUID, value.bytes),
+    SafeText: lambda value: ormsgpack.Ext(_MARKUP, str.__str__(value).encode()),
+}
+
+
+def _is_markup(kind: type) -> bool:
+    # By name: neither library may be imported on behalf of an application that has none.
+    return (kind.__module__, kind.__name__) in {
+        ("markupsafe", "Markup"),
+        ("django.utils.safestring", "SafeString"),
+    }
+
+
+# -- the slow way: finds the path of what is refused, and encodes dicts with other keys --
+
+
+def _encode_exactly(value: Any, path: str) -> bytes:
+    return ormsgpack.packb(_exact(value, path, 0), option=_OPTIONS)
+
+
+def _exact(value: Any, path: str, depth: int) -> Any:
+    """The same value in ormsgpack's own types, each level looked at."""
+    if depth > MAX_DEPTH:
+        raise UnstorableValue(path, f"nested deeper than {MAX_DEPTH} levels, or contains itself")
+    kind = type(value)
+    if kind is dict:
+        return _exact_dict(value, path, depth + 1)
+    if kind is list:
+        return [_exact(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value)]
+    if kind is tuple:
+        items = [_exact(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value)]
+        return ormsgpack.Ext(_TUPLE, _pack_exact(items))
+    if kind is set or kind is frozenset:
+        items = [_exact(item, f"{path} (an element)", depth + 1) for item in value]
+        tag = _SET if kind is set else _FROZENSET
+        return ormsgpack.Ext(tag, _pack_exact(_sorted(items, _pack_exact)))
+    return _exact_scalar(value, path)
+
+
+def _exact_dict(value: dict[Any, Any], path: str, depth: int) -> Any:
+    if all(type(key) is str for key in value):
+        result = {}
+        for key, item in value.items():
+            where = f"{path}.{key}" if _IDENTIFIER.fullmatch(key) else f"{path}[{key!r}]"
+            result[_exact(key, f"{path} (a key)", depth)] = _exact(item, where, depth)
+        return result
+    pairs = [
+        [_exact(key, f"{path} (a key)", depth), _exact(item, f"{path}[{key!r}]", depth)]
+        for key, item in value.items()
+    ]
+    return ormsgpack.Ext(_DICT, _pack_exact(pairs))
+
+
+def _exact_scalar(value: Any, path: str) -> Any:
+    kind = type(value)
+    if kind is str:
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise UnstorableValue(path, "the text has a lone surrogate") from None
+        return value
+    if kind is int and not -(2**63) <= value < 2**64:
+        return _encode_int(value)
+    if kind in _NATIVE:
+        return value
+    try:
+        return _extend_scalar(value)
+    except UnicodeEncodeError:
+        raise UnstorableValue(path, "the text has a lone surrogate") from None
+    except TypeError:
+        raise UnstorableValue(path, _why_not(value)) from None
+
+
+def _pack_exact(value: Any) -> bytes:
+    return ormsgpack.packb(value, option=_OPTIONS)
+
+
+def _why_not(value: Any) -> str:
+    kind = type(value)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    if isinstance(value, Enum):
+        return f"{name} is an enum: store its .value"
+    if isinstance(value, (bytearray, memoryview)):
+        return f"{kind.__name__} would come back as bytes: store bytes(...)"
+    if kind is datetime or kind is time:
+        return "only ZoneInfo and fixed-offset time zones come back the same"
+    for base in (*IMMUTABLE, dict, list, tuple, set, frozenset):
+        if base is not type(None) and isinstance(value, base):
+            return f"{name} would come back as {base.__name__}: convert it first"
+    return f"{name} is not one of the types a session can hold: store an id, or plain values"
+
+
+# -- decoding --
+
+
+def _restore(tag: int, data: bytes) -> Any:
+    return _RESTORERS[tag](data)
+
+
+def _items(data: bytes) -> Any:
+    return ormsgpack.unpackb(data, ext_hook=_restore)
+
+
+def _restore_zone(zone: Any) -> tzinfo | None:
+    if zone is None:
+        return None
+    if isinstance(zone, str):
+        return ZoneInfo(zone)
+    offset, name = timedelta(microseconds=zone[0]), zone[1]
+    if name is not None:
+        return timezone(offset, name)
+    return timezone(offset) if offset else timezone.utc
+
+
+def _restore_datetime(data: bytes) -> datetime:
+    text, fold, zone = _items(data)
+    return datetime.fromisoformat(text).replace(fold=fold, tzinfo=_restore_zone(zone))
+
+
+def _restore_time(data: bytes) -> time:
+    text, fold, zone = _items(data)
+    return time.fromisoformat(text).replace(fold=fold, tzinfo=_restore_zone(zone))
+
+
+def _restore_markup(data: bytes) -> str:
+    try:
+        from markupsafe import Markup
+    except ImportError:
+        pass
+    else:
+        return Markup(data.decode())
+    django = sys.modules.get("django.utils.safestring")
+    return (SafeText if django is None else django.SafeString)(data.decode())
+
+
+_RESTORERS: Final[dict[int, Callable[[bytes], Any]]] = {
+    _TUPLE: lambda data: tuple(_items(data)),
+    _SET: lambda data: set(_items(data)),
+    _FROZENSET: lambda data: frozenset(_items(data)),
+    _INT: lambda data: int.from_bytes(data, "big", signed=True),
+    _DATETIME: _restore_datetime,
+    _DATE: lambda data: date.fromisoformat(data.decode()),
+    _TIME: _restore_time,
+    _TIMEDELTA: lambda data: timedelta(*_items(data)),
+    _DECIMAL: lambda data: Decimal(data.decode()),
+    _UUID: lambda data: UUID(bytes=data),
+    _MARKUP: _restore_markup,
+    _DICT: lambda data: {key: value for key, value in _items(data)},  # noqa: C416 (pairs are lists)
+}

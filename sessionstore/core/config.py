@@ -1,0 +1,141 @@
+"""``SessionConfig``: every setting of the core, frozen, validated once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from sessionstore.core import expiry
+from sessionstore.core.errors import ConfigurationError, WeakSecretWarning
+from sessionstore.core.merge import MergeFunction, merge_appended
+
+DAY: Final = 86400.0
+DEFAULT_IDLE_TIMEOUT: Final = 14 * DAY
+"""Seconds; Django's and Starlette's own default."""
+DEFAULT_ABSOLUTE_TIMEOUT: Final = 30 * DAY
+"""Seconds; the longest that NIST SP 800-63B-4 has for AAL1."""
+
+MIN_SECRET_BYTES: Final = 32
+DJANGO_IDENTITY: Final = ("_auth_user_id", "_auth_user_backend", "_auth_user_hash")
+FLASK_LOGIN_IDENTITY: Final = ("_user_id", "_fresh", "_id", "_remember", "_remember_seconds")
+
+Secret = str | bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionConfig:
+    """How sessions are signed, kept and ended. Hashable, so that it can be a cache's key.
+
+    :param secret_key: signs tokens and authenticates records; at least 32 bytes of randomness
+        (``sessionstore new-key`` makes one)
+    :param secret_key_fallbacks: retired keys that still verify, newest first
+    :param encryption_keys: newest first; the first encrypts attributes at rest, all decrypt
+    :param idle_timeout: seconds without activity after which a session ends
+    :param absolute_timeout: seconds after creation (or login) at which a session ends whatever
+        its activity; None: 30 days, or the idle timeout where that is longer
+    :param touch_interval: seconds of activity that need not be recorded; None: a tenth of the
+        session's own idle timeout
+    :param touch_on_read: whether reading counts as activity
+    :param rotation_grace: seconds for which a rotated-out secret still reads (not after a login)
+    :param clock_skew: seconds by which another app server's clock may be ahead
+    :param max_size: bytes of encoded attributes
+    :param compress_over: bytes from which on attributes are compressed
+    :param compression: ``"auto"``, ``"zlib"``, ``"zstd"`` or ``"none"``
+    :param merge: attribute name to a function ``(base, theirs, ours) -> merged``, called when two
+        requests changed that attribute at once; an absent attribute is None on either side
+    :param subject_key: the attribute by which this framework says who is logged in; the session's
+        subject follows it
+    :param identity_keys: attributes that go when the subject changes, unless set by this request
+    :param keep_empty: whether an empty session is stored (Django) or deleted
+    :param on_unavailable: ``"error"``, or ``"anonymous"`` to serve pages without a session
+    """
+
+    secret_key: Secret = field(repr=False)
+    secret_key_fallbacks: Iterable[Secret] = field(default=(), repr=False)
+    encryption_keys: Iterable[Secret] = field(default=(), repr=False)
+    idle_timeout: float = DEFAULT_IDLE_TIMEOUT
+    absolute_timeout: float | None = None
+    touch_interval: float | None = None
+    touch_on_read: bool = True
+    rotation_grace: float = 10.0
+    clock_skew: float = 5.0
+    max_size: int = 256 * 1024
+    compress_over: int = 1024
+    compression: str = "auto"
+    merge: Mapping[str, MergeFunction] | Iterable[tuple[str, MergeFunction]] = ()
+    subject_key: str | None = None
+    identity_keys: Iterable[str] = DJANGO_IDENTITY + FLASK_LOGIN_IDENTITY
+    keep_empty: bool = False
+    on_unavailable: Literal["error", "anonymous"] = "error"
+
+    def __post_init__(self) -> None:
+        def assign(name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
+
+        assign("secret_key", _as_key(self.secret_key, "secret_key"))
+        for name in ("secret_key_fallbacks", "encryption_keys"):
+            assign(name, _as_keys(getattr(self, name), name))
+        assign("identity_keys", tuple(self.identity_keys))
+        merge = self.merge.items() if isinstance(self.merge, Mapping) else self.merge
+        assign("merge", tuple(merge))
+        self._check_numbers()
+        if self.on_unavailable not in ("error", "anonymous"):
+            raise ConfigurationError(
+                f"on_unavailable={self.on_unavailable!r}: use 'error' or 'anonymous'"
+            )
+
+    def _check_numbers(self) -> None:
+        for name in ("absolute_timeout", "touch_interval"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigurationError(f"{name}={value!r}: give seconds, more than 0, or None")
+        for name in ("rotation_grace", "clock_skew", "compress_over"):
+            value = getattr(self, name)
+            if not value >= 0:
+                raise ConfigurationError(f"{name}={value!r}: must not be negative")
+        if not self.max_size > 0:
+            raise ConfigurationError(f"max_size={self.max_size!r}: give bytes, more than 0")
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """All signing keys, newest first."""
+        return (_as_bytes(self.secret_key), *map(_as_bytes, self.secret_key_fallbacks))
+
+    @property
+    def merge_functions(self) -> dict[str, Callable[[Any, Any, Any], Any]]:
+        """The merge functions in force: the configured ones, and appending for ``_flashes``."""
+        return {"_flashes": merge_appended, **dict(self.merge)}
+
+    def absolute_for(self, idle: float) -> float:
+        """Seconds that a session with this idle timeout may live in all."""
+        if self.absolute_timeout is not None:
+            return min(self.absolute_timeout, expiry.MAX_LIFETIME)
+        return min(max(DEFAULT_ABSOLUTE_TIMEOUT, idle), expiry.MAX_LIFETIME)
+
+
+def _as_bytes(secret: Secret) -> bytes:
+    return secret.encode() if isinstance(secret, str) else secret
+
+
+def _as_keys(secrets: Iterable[Secret], name: str) -> tuple[bytes, ...]:
+    if isinstance(secrets, (str, bytes)):
+        raise ConfigurationError(f"{name}: give a list of keys, not one key")
+    return tuple(_as_key(secret, name) for secret in secrets)
+
+
+def _as_key(secret: Secret, name: str) -> bytes:
+    if not isinstance(secret, (str, bytes)) or not secret:
+        raise ConfigurationError(
+            f"{name} is missing or empty: make one with `sessionstore new-key` and keep it secret"
+        )
+    key = _as_bytes(secret)
+    if len(key) < MIN_SECRET_BYTES:
+        warnings.warn(
+            f"{name} has {len(key)} bytes; use at least {MIN_SECRET_BYTES} random ones"
+            " (`sessionstore new-key`)",
+            WeakSecretWarning,
+            stacklevel=4,
+        )
+    return key
