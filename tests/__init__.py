@@ -1,0 +1,1 @@
+"""Tests. `support/` starts the real servers they talk to."""
