@@ -104,6 +104,11 @@ class SessionConfig:
         return (_as_bytes(self.secret_key), *map(_as_bytes, self.secret_key_fallbacks))
 
     @property
+    def encryption(self) -> tuple[bytes, ...]:
+        """All encryption keys, newest first."""
+        return tuple(map(_as_bytes, self.encryption_keys))
+
+    @property
     def merge_functions(self) -> dict[str, Callable[[Any, Any, Any], Any]]:
         """The merge functions in force: the configured ones, and appending for ``_flashes``."""
         return {"_flashes": merge_appended, **dict(self.merge)}

@@ -11,6 +11,7 @@
       SessionTooLarge           over ``max_size``, seen before the network
       SessionGone               the session ended, or changed hands, during this request
       HeadersAlreadySent        the response has begun, and this needs a cookie
+      NotLoaded                 read before ``await session.load()``
       StoreError
         StoreUnavailable        refused, timed out, loading...: try again later
           DeadlineExceeded      the operation's deadline has passed
@@ -105,6 +106,13 @@ class SessionGone(SessionError):
 
 class HeadersAlreadySent(SessionError):
     """The response has begun: a new session, ``login`` or ``rotate`` can set no cookie now."""
+
+
+class NotLoaded(SessionError):
+    """An asynchronous session was read before it was loaded."""
+
+    def __init__(self) -> None:
+        super().__init__("the session is not loaded yet: `await session.load()` first")
 
 
 class StoreError(SessionError):

@@ -1,0 +1,140 @@
+"""Commit: what becomes of a session at the end of a request.
+
+Which of the flows it takes is decided here: ``writing.py`` creates and replaces, ``ending.py``
+deletes, ``rotation.py`` computes the next record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sessionstore.core import expiry
+from sessionstore.core.config import SessionConfig
+from sessionstore.core.cookies import Cookie
+from sessionstore.core.ending import Ending
+from sessionstore.core.errors import SessionGone, StoreError
+from sessionstore.core.flow import Flow
+from sessionstore.core.intent import Entropy, Intent, Request, read_intent
+from sessionstore.core.opening import Opening
+from sessionstore.core.sealing import Sealer
+from sessionstore.core.state import State, Status
+from sessionstore.core.token import TokenSigner
+from sessionstore.core.verbs import Verbs
+from sessionstore.core.writing import Lost, Writing
+
+TOUCH_FAILED = "touch_failed"
+
+
+class Commit:
+    """The flow that stores what a request did."""
+
+    def __init__(
+        self,
+        verbs: Verbs,
+        config: SessionConfig,
+        signer: TokenSigner,
+        sealer: Sealer,
+        opening: Opening,
+    ) -> None:
+        self._config = config
+        self._ending = Ending(verbs, opening, sealer)
+        self._writing = Writing(verbs, config, signer, sealer, self._ending)
+
+    def commit(
+        self,
+        state: State,
+        values: Mapping[str, Any] | None,
+        now: float,
+        entropy: Entropy,
+        *,
+        force: bool = False,
+    ) -> Flow[Cookie | None]:
+        """Store what was asked for, if anything.
+
+        :param values: the application's attributes; None if it never looked at them
+        :param force: store a new session even if it is empty; touch a loaded one even unread
+        :return: what becomes of the cookie; None: send nothing
+        :raises SessionGone: it was destroyed or changed hands meanwhile; the writes are dropped
+        """
+        if values is None:
+            return None
+        ended = None
+        if state.destroyed or self._is_emptied(state, values):
+            ended = yield from self._ending.destroy(state, now)
+            if not values and state.login is None and not force:
+                state.settled()
+                return ended
+        if state.status in (Status.UNLOADED, Status.UNAVAILABLE):
+            return ended
+        intent = read_intent(state, values, self._config)
+        request = Request(state, values, intent, now, entropy)
+        cookie = yield from self._commit(request, force)
+        state.settled()
+        return cookie or ended
+
+    def _is_emptied(self, state: State, values: Mapping[str, Any]) -> bool:
+        return state.cleared and not values and state.login is None and not self._config.keep_empty
+
+    def _commit(self, request: Request, force: bool) -> Flow[Cookie | None]:
+        state, intent = request.state, request.intent
+        if state.status is Status.NEW:
+            if force or request.values or intent.login is not None:
+                return (yield from self._writing.create(request))
+            return None
+        if state.status is Status.LOADED:
+            if intent.writes:
+                return (yield from self._write(request))
+            if self._touch_is_due(request, force):
+                return (yield from self._touch(request))
+            return None
+        # Void: only a login goes on, in a session of its own.
+        if intent.login is not None:
+            return (yield from self._writing.create(request))
+        if intent.writes:
+            raise _gone(state, "its token was superseded, or its record cannot be read here")
+        return None
+
+    def _touch_is_due(self, request: Request, force: bool) -> bool:
+        found = request.state.record
+        if found is None or not (force or (request.state.accessed and self._config.touch_on_read)):
+            return False
+        interval = self._config.touch_interval
+        interval = found.idle / 10 if interval is None else interval
+        return expiry.touch_due(found.touched, interval, request.now)
+
+    def _touch(self, request: Request) -> Flow[Cookie | None]:
+        """Record that the session is in use. Failing to is no reason to fail a read."""
+        try:
+            result = yield from self._writing.replace(request)
+        except StoreError:
+            request.state.reports.append(TOUCH_FAILED)
+            return None
+        return None if isinstance(result, Lost) else result
+
+    def _write(self, request: Request) -> Flow[Cookie | None]:
+        state, intent = request.state, request.intent
+        if state.proven or not intent.changes_hands:
+            result = yield from self._writing.replace(request)
+        else:
+            result = Lost.UNPROVEN
+        if not isinstance(result, Lost):
+            return result
+        ended = None
+        if result is Lost.UNPROVEN and intent.leaves:
+            # Who has only the previous secret may not rotate, but may well end the session.
+            ended = yield from self._ending.destroy(state, request.now)
+        if intent.login is not None or (ended is not None and intent.delta.changed):
+            return (yield from self._writing.create(request))
+        if ended is not None:
+            return ended
+        raise _gone(state, "it was destroyed, or somebody logged in or out of it, meanwhile")
+
+
+def _gone(state: State, why: str) -> SessionGone:
+    """The session is void for the rest of this request, and its writes are dropped."""
+    error = SessionGone("?" if state.token is None else state.token.handle, why)
+    state.status = Status.VOID
+    state.record = None
+    state.settled()
+    return error

@@ -1,0 +1,117 @@
+"""What one request wants of its session's record, and what it takes to commit it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sessionstore.core import codec
+from sessionstore.core.config import SessionConfig
+from sessionstore.core.merge import Delta
+from sessionstore.core.record import Record
+from sessionstore.core.state import Lifetime, State
+
+Entropy = Callable[[int], bytes]
+"""Gives that many random bytes."""
+
+
+@dataclass(slots=True, repr=False)
+class Intent:
+    """What one request wants of the record.
+
+    :param base: the record that it read, or None
+    :param delta: its changes to the attributes
+    :param kept: names that survive another user's login, because this request set them
+    :param login: the subject that it signs in, or None
+    :param leaves: whether the subject goes (a logout that keeps the session)
+    :param rotate: whether it asked for a new secret
+    :param lifetime: what it asked for explicitly, or None
+    :param modified: whether the app wrote, be it equal values; else this is at most a touch
+    """
+
+    base: Record | None
+    delta: Delta
+    kept: frozenset[str]
+    login: str | None
+    leaves: bool
+    rotate: bool
+    lifetime: Lifetime | None
+    modified: bool
+
+    @property
+    def changes_hands(self) -> bool:
+        """Whether it authenticates or signs out somebody: the epoch counts up."""
+        return self.login is not None or self.leaves
+
+    @property
+    def changes_subject(self) -> bool:
+        """Whether the session is another's (or nobody's) afterwards."""
+        before = None if self.base is None else self.base.subject
+        return self.leaves or (self.login is not None and self.login != before)
+
+    @property
+    def changes_user(self) -> bool:
+        """Whether it goes from one user straight to another."""
+        before = None if self.base is None else self.base.subject
+        return self.login is not None and before is not None and self.login != before
+
+    @property
+    def writes(self) -> bool:
+        """Whether there is anything to store beyond a touch."""
+        return self.modified or self.changes_hands or self.rotate or bool(self.delta)
+
+
+@dataclass(slots=True, repr=False)
+class Request:
+    """A request at its commit: what it did, when, and where its randomness comes from."""
+
+    state: State
+    values: Mapping[str, Any]
+    intent: Intent
+    now: float
+    entropy: Entropy
+
+    def own_attributes(self) -> dict[str, bytes]:
+        """What this request itself set: all that a session begins with."""
+        changed = self.intent.delta.changed
+        return {
+            name: changed[name] if name in changed else codec.encode(self.values[name], str(name))
+            for name in self.values
+            if name in self.intent.kept
+        }
+
+
+def read_intent(state: State, values: Mapping[str, Any], config: SessionConfig) -> Intent:
+    """Compare the values with what was read, and collect what was asked for.
+
+    :raises UnstorableValue: naming the path of a value that a session cannot hold
+    """
+    delta = state.delta(values)
+    login, leaves = state.login, False
+    if login is None:
+        login, leaves = _follow_subject_key(state, delta, values, config.subject_key)
+    return Intent(
+        base=state.record,
+        delta=delta,
+        kept=frozenset(delta.changed) | (state.assigned & values.keys()),
+        login=login,
+        leaves=leaves,
+        rotate=state.rotate,
+        lifetime=state.lifetime,
+        modified=state.dirty,
+    )
+
+
+def _follow_subject_key(
+    state: State, delta: Delta, values: Mapping[str, Any], name: str | None
+) -> tuple[str | None, bool]:
+    """Who logs in, and whether somebody leaves, by the framework's own attribute."""
+    signed_in = state.record is not None and state.record.subject is not None
+    if name is not None and name in delta.changed:
+        user_id = values[name]
+        if user_id is None or user_id == "":
+            return None, signed_in
+        return str(user_id), False
+    leaves = state.cleared or (name is not None and name in delta.removed)
+    return None, leaves and signed_in

@@ -1,0 +1,125 @@
+"""How a record becomes the next one: rotation, login, epochs and deadlines. Pure functions.
+
+A rotation keeps the handle and changes the secret. One that changes the subject (or signs the
+same one in again) kills the old secret at once and counts up the epoch, by which requests that
+began before it know that the session is not theirs any more. One that does not leaves the old
+secret ``rotation_grace`` seconds, so that parallel requests are not logged out by a step-up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from sessionstore.core import expiry
+from sessionstore.core.config import SessionConfig
+from sessionstore.core.intent import Entropy, Intent
+from sessionstore.core.record import WRITE_ID_BYTES, Previous, Record
+from sessionstore.core.state import Lifetime
+from sessionstore.core.token import SECRET_BYTES, secret_hash
+
+_WRITE_IDS: Final = 4
+_PREVIOUS_HASH_BYTES: Final = 8
+
+
+def first(
+    intent: Intent,
+    attributes: dict[str, bytes],
+    config: SessionConfig,
+    secret: bytes,
+    now: float,
+    entropy: Entropy,
+) -> Record:
+    """The record of a session that begins now."""
+    lifetime = intent.lifetime or Lifetime(config.idle_timeout)
+    return Record(
+        counter=1,
+        write_ids=(entropy(WRITE_ID_BYTES),),
+        secret_hash=secret_hash(secret),
+        previous=None,
+        epoch=0,
+        created=now,
+        authenticated=None if intent.login is None else now,
+        touched=now,
+        idle=_cut(lifetime.idle),
+        absolute=_absolute(lifetime, config, now),
+        browser=lifetime.browser,
+        subject=intent.login,
+        attributes=attributes,
+    )
+
+
+def following(
+    record: Record,
+    intent: Intent,
+    attributes: dict[str, bytes],
+    config: SessionConfig,
+    now: float,
+    entropy: Entropy,
+) -> Record:
+    """The record after this request's write, under the same secret.
+
+    :param record: what is stored now
+    :param attributes: the attributes after it, merged
+    """
+    after = replace(
+        record,
+        counter=(record.counter + 1) % 2**32,
+        write_ids=(entropy(WRITE_ID_BYTES), *record.write_ids[: _WRITE_IDS - 1]),
+        touched=max(record.touched, now),
+        attributes=attributes,
+    )
+    if intent.lifetime is not None or intent.login is not None:
+        after = _with_deadlines(after, intent, config, now)
+    if intent.changes_hands:
+        after = replace(after, subject=intent.login, epoch=(record.epoch + 1) % 2**32)
+    if after.previous is not None and intent.changes_hands:
+        after = replace(after, previous=replace(after.previous, grace_until=0))
+    return after
+
+
+def rotated(record: Record, intent: Intent, secret: bytes, grace_until: float) -> Record:
+    """The record under a new secret; the one before it stays known, and good for its grace."""
+    grace = 0.0 if intent.changes_hands else grace_until
+    return replace(
+        record,
+        secret_hash=secret_hash(secret),
+        previous=Previous(record.secret_hash[:_PREVIOUS_HASH_BYTES], grace),
+    )
+
+
+def new_secret(entropy: Entropy) -> bytes:
+    """256 random bits."""
+    return entropy(SECRET_BYTES)
+
+
+def _with_deadlines(record: Record, intent: Intent, config: SessionConfig, now: float) -> Record:
+    """Deadlines that this request sets; a login also resets those that nobody set."""
+    lifetime = intent.lifetime or Lifetime(record.idle, browser=record.browser)
+    created = record.created if intent.login is None else now
+    idle, absolute = _cut(lifetime.idle), _absolute(lifetime, config, created)
+    if intent.login is None and intent.base is not None and _deadlines_differ(record, intent.base):
+        # Another request has set them meanwhile: the earlier ones count.
+        idle, absolute = min(idle, record.idle), min(absolute, record.absolute)
+    return replace(
+        record,
+        created=created,
+        authenticated=record.authenticated if intent.login is None else now,
+        idle=idle,
+        absolute=absolute,
+        browser=lifetime.browser,
+    )
+
+
+def _deadlines_differ(record: Record, base: Record) -> bool:
+    return (record.idle, record.absolute) != (base.idle, base.absolute)
+
+
+def _absolute(lifetime: Lifetime, config: SessionConfig, created: float) -> float:
+    if lifetime.absolute is not None:
+        return min(lifetime.absolute, created + expiry.MAX_LIFETIME)
+    return created + config.absolute_for(lifetime.idle)
+
+
+def _cut(seconds: float) -> float:
+    return min(seconds, expiry.MAX_LIFETIME)

@@ -1,0 +1,307 @@
+"""``Session``: a dict that loads itself when it is first read and knows what changed.
+
+It *is* a dict and holds every decoded value once read, so that ``json.dumps``, ``dict(s)``,
+``s == {}`` and ``|`` are right. C code that looks straight into the base dict (the json module
+asks for its size first) would see an empty one before that, so until then it holds one
+placeholder: whoever finds it not empty goes on to a method, and every method reads first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+from sessionstore.core.state import State, Status
+
+_MISSING: Any = object()
+_PLACEHOLDER: Any = type("unread", (), {"__repr__": lambda self: "<session not read>"})()
+
+
+class Session(dict[str, Any]):
+    """One request's session.
+
+    Any name may be read and set as in a dict; values may be nested, and changes inside them are
+    found at commit. Beside the mapping:
+
+    >>> from sessionstore import MemoryStore, SessionConfig, SessionManager
+    >>> manager = SessionManager(MemoryStore(), SessionConfig(secret_key="k" * 32))
+    >>> session = manager.open(None)
+    >>> session["cart"] = {"apples": 1}
+    >>> session.login(42)
+    >>> cookie = manager.commit(session)
+    >>> again = manager.open(cookie.value)
+    >>> again.subject, again["cart"]
+    ('42', {'apples': 1})
+    """
+
+    __slots__ = ("_read_yet", "state")
+
+    state: State
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        self.state = state
+        self._hide()
+
+    def _hide(self) -> None:
+        dict.clear(self)
+        dict.__setitem__(self, _PLACEHOLDER, None)
+        self._read_yet = False
+
+    def _read(self) -> None:
+        """Every reading method comes through here."""
+        state = self.state
+        state.accessed = True
+        if not self._read_yet:
+            state.ensure_loaded()
+            self._fill()
+
+    def _fill(self) -> None:
+        dict.clear(self)
+        dict.update(self, self.state.decode_attributes())
+        self._read_yet = True
+
+    def _write(self) -> None:
+        """Every mutating method comes through here, before it changes anything."""
+        self._read()
+        self.state.mark_modified()
+
+    def content(self) -> Mapping[str, Any] | None:
+        """What there is to commit; None if nothing was read, so that nothing can have changed."""
+        return self if self._read_yet else None
+
+    # -- the session --
+
+    @property
+    def handle(self) -> str | None:
+        """Its public id: 16 characters, the same for its whole life; None while not stored."""
+        self._read()
+        return self.state.handle
+
+    @property
+    def subject(self) -> str | None:
+        """Whose session it is: what was given to :meth:`login`, as text; or None."""
+        self._read()
+        return self.state.subject
+
+    @property
+    def created(self) -> datetime | None:
+        """When it was created, or its user last logged in (UTC); None while not stored."""
+        self._read()
+        record = self.state.record
+        return None if record is None else datetime.fromtimestamp(record.created, UTC)
+
+    @property
+    def authenticated(self) -> datetime | None:
+        """When its user last logged in (UTC), or None."""
+        self._read()
+        record = self.state.record
+        if record is None or record.authenticated is None:
+            return None
+        return datetime.fromtimestamp(record.authenticated, UTC)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing is stored for it yet."""
+        self._read()
+        return self.state.record is None
+
+    @property
+    def available(self) -> bool:
+        """False if the store failed and the site serves pages without sessions."""
+        self._read()
+        return self.state.status is not Status.UNAVAILABLE
+
+    def login(self, user_id: object) -> None:
+        """Make it this user's: a new secret at commit, the old one dead.
+
+        Another user's attributes do not stay; an anonymous visitor's do.
+
+        :param user_id: any object whose text is 1 to 1024 bytes and identifies the user
+        :raises HeadersAlreadySent: the response has begun
+        :raises ValueError: no such id
+        """
+        self._read()
+        before = self.state.subject
+        self.state.mark_login(user_id)
+        if before is not None and before != self.state.subject:
+            ours = self.state.delta(self).changed.keys() | self.state.assigned
+            for name in [name for name in dict.keys(self) if name not in ours]:
+                dict.__delitem__(self, name)
+
+    def logout(self) -> None:
+        """End it: :meth:`destroy`, by the name that an application looks for."""
+        self.destroy()
+
+    def destroy(self) -> None:
+        """Delete it at commit, for good. What is written afterwards begins another session."""
+        dict.clear(self)
+        self._read_yet = True
+        self.state.mark_destroyed()
+
+    def rotate(self) -> None:
+        """Give it a new secret at commit (step-up, change of privileges), keeping its handle.
+
+        :raises HeadersAlreadySent: the response has begun
+        """
+        self._read()
+        self.state.mark_rotate()
+
+    @property
+    def accessed(self) -> bool:
+        """Whether anything was read or written (so that the response varies by cookie)."""
+        return self.state.accessed
+
+    @accessed.setter
+    def accessed(self, value: bool) -> None:
+        self.state.accessed = value
+
+    @property
+    def modified(self) -> bool:
+        """Whether anything was changed, nested values included. Reading this loads nothing.
+
+        Setting it True has the session written at commit; False makes the present content the
+        one that changes are looked for against, and nothing is written.
+        """
+        return self.state.modified or (self._read_yet and self.state.has_changed(self))
+
+    @modified.setter
+    def modified(self, value: bool) -> None:
+        self._read()
+        if value:
+            self.state.mark_modified()
+        else:
+            self.state.rebase(self, self.state.delta(self))
+            self.state.settled()
+            self.state.modified = False
+
+    # -- reading --
+
+    def __getitem__(self, name: str) -> Any:
+        self._read()
+        return dict.__getitem__(self, name)
+
+    def __contains__(self, name: object) -> bool:
+        self._read()
+        return dict.__contains__(self, name)
+
+    def __iter__(self) -> Iterator[str]:
+        self._read()
+        return dict.__iter__(self)
+
+    def __reversed__(self) -> Iterator[str]:
+        self._read()
+        return dict.__reversed__(self)
+
+    def __len__(self) -> int:
+        self._read()
+        return dict.__len__(self)
+
+    def __eq__(self, other: object) -> bool:
+        self._read()
+        if isinstance(other, Session):
+            other._read()
+        return dict.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None  # type: ignore[assignment]  # like every dict
+
+    def __or__(self, other: Any) -> Any:
+        self._read()
+        return dict(dict.items(self)) | other if isinstance(other, dict) else NotImplemented
+
+    def __ror__(self, other: Any) -> Any:
+        self._read()
+        return other | dict(dict.items(self)) if isinstance(other, dict) else NotImplemented
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self._read()
+        return dict.get(self, name, default)
+
+    def keys(self) -> KeysView[str]:  # type: ignore[override]  # typeshed wants dict_keys
+        self._read()
+        return dict.keys(self)
+
+    def values(self) -> ValuesView[Any]:  # type: ignore[override]
+        self._read()
+        return dict.values(self)
+
+    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]
+        self._read()
+        return dict.items(self)
+
+    def copy(self) -> dict[str, Any]:
+        """A plain dict with the same values."""
+        self._read()
+        return dict(dict.items(self))
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
+        from copy import deepcopy
+
+        return deepcopy(self.copy(), memo)
+
+    # -- writing --
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._write()
+        self.state.assigned.add(name)
+        dict.__setitem__(self, name, value)
+
+    def __delitem__(self, name: str) -> None:
+        self._read()
+        if dict.__contains__(self, name):
+            self.state.mark_modified()
+        dict.__delitem__(self, name)
+
+    def __ior__(self, other: Any) -> Session:  # type: ignore[override,misc]
+        self.update(other)
+        return self
+
+    def clear(self) -> None:
+        """Empty it: at commit a session left empty is destroyed, else its content is replaced."""
+        self._read()
+        self.state.mark_cleared()
+        dict.clear(self)
+
+    def pop(self, name: str, default: Any = _MISSING) -> Any:
+        self._read()
+        if dict.__contains__(self, name):
+            self.state.mark_modified()
+        return dict.pop(self, name) if default is _MISSING else dict.pop(self, name, default)
+
+    def popitem(self) -> tuple[str, Any]:
+        self._read()
+        if dict.__len__(self):
+            self.state.mark_modified()
+        return dict.popitem(self)
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        self._read()
+        if not dict.__contains__(self, name):
+            self.state.mark_modified()
+            self.state.assigned.add(name)
+        return dict.setdefault(self, name, default)
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        new = dict(*args, **kwargs)
+        self._write()
+        self.state.assigned.update(new)
+        dict.update(self, new)
+
+    # -- nothing of it may leak --
+
+    def __repr__(self) -> str:
+        """The handle and the number of attributes, never a value or the token."""
+        state = self.state
+        size = dict.__len__(self) if self._read_yet else "?"
+        return f"<{type(self).__name__} {state.status.value} {state.handle} attributes={size}>"
+
+    __str__ = __repr__
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError("a session is not picklable: copy what you need into a dict first")

@@ -1,0 +1,249 @@
+"""What is known of one request's session: where it came from, what was read, what was asked for.
+
+Adapters and flows share this; applications see it through :class:`~.session.Session` (or
+Django's ``SessionBase``). It holds no attribute values of its own but the ones first read: the
+values live in the framework's mapping, and are compared with these at commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, NamedTuple
+
+from sessionstore.core import codec
+from sessionstore.core.errors import (
+    HeadersAlreadySent,
+    NotLoaded,
+    StoreError,
+    UnstorableValue,
+)
+from sessionstore.core.merge import Delta
+from sessionstore.core.record import MAX_SUBJECT_BYTES, Record
+from sessionstore.core.token import Token
+from sessionstore.core.verbs import Version
+
+
+class Status(Enum):
+    """What the token has turned out to be."""
+
+    UNLOADED = "unloaded"
+    """Its signature is good; nobody has asked for the record yet."""
+    NEW = "new"
+    """No session: empty, and stored only if the app writes."""
+    LOADED = "loaded"
+    VOID = "void"
+    """Reads as empty, sets and deletes no cookie, destroys nothing; a write is refused."""
+    UNAVAILABLE = "unavailable"
+    """The store failed and the site prefers pages without sessions to errors."""
+
+
+class Lifetime(NamedTuple):
+    """What an app or framework asked for explicitly.
+
+    :param idle: seconds without activity
+    :param absolute: seconds since the epoch, or None: the configured absolute timeout
+    :param browser: whether the cookie ends with the browser
+    """
+
+    idle: float
+    absolute: float | None = None
+    browser: bool = False
+
+
+class State:
+    """One request's session, without its values.
+
+    :param token: what the client sent and the signature vouches for, or None
+    :param loader: loads the record, for frameworks that read synchronously; None: it must have
+        been loaded before it is read
+    """
+
+    __slots__ = (
+        "accessed",
+        "assigned",
+        "baseline",
+        "cleared",
+        "destroyed",
+        "dirty",
+        "failure",
+        "headers_sent",
+        "lifetime",
+        "loader",
+        "login",
+        "minted",
+        "modified",
+        "originals",
+        "permanent",
+        "proven",
+        "record",
+        "reports",
+        "rotate",
+        "status",
+        "token",
+        "version",
+    )
+
+    def __init__(self, token: Token | None, loader: Callable[[], None] | None = None) -> None:
+        self.status = Status.NEW if token is None else Status.UNLOADED
+        self.token = token
+        self.loader = loader
+        self.record: Record | None = None
+        self.version: Version | None = None
+        # What the application's mapping encoded to when it was last equal to ours.
+        self.baseline: dict[str, bytes] = {}
+        self.originals: dict[str, Any] = {}
+        # Whether the token holds the record's current secret, and whether this request made it.
+        self.proven = False
+        self.minted = False
+        self.headers_sent = False
+        self.failure: StoreError | None = None
+        self.reports: list[str] = []
+        # What the application did. `dirty` is `modified` since the last commit; `assigned` are
+        # the names it set, be it to equal values.
+        self.accessed = False
+        self.modified = False
+        # What the application asked for.
+        self.permanent = token is not None and token.permanent
+        self.lifetime: Lifetime | None = None
+        self.destroyed = False
+        self.settled()
+
+    def settled(self) -> None:
+        """Whatever was asked for has been done (or dropped): nothing is outstanding."""
+        self.dirty = False
+        self.assigned: set[str] = set()
+        self.cleared = False
+        self.rotate = False
+        self.login: str | None = None
+        self.lifetime = None
+
+    def ensure_loaded(self) -> None:
+        """Load now if nobody has, or raise what loading raised before."""
+        if self.failure is not None and self.status is not Status.UNAVAILABLE:
+            raise self.failure
+        if self.status is Status.UNLOADED:
+            if self.loader is None:
+                raise NotLoaded
+            self.loader()
+
+    # -- what it is --
+
+    @property
+    def handle(self) -> str | None:
+        """The session's public id: 16 characters; None while nothing is stored."""
+        if self.record is None or self.token is None or self.destroyed:
+            return None
+        return self.token.handle
+
+    @property
+    def subject(self) -> str | None:
+        """Whose session it is (or will be at commit)."""
+        if self.login is not None:
+            return self.login
+        if self.record is None or self.destroyed or self.cleared:
+            return None
+        return self.record.subject
+
+    # -- what the application does --
+
+    def mark_modified(self) -> None:
+        """A mutating call was made.
+
+        :raises HeadersAlreadySent: it would begin a session whose cookie cannot be sent any more
+        """
+        begins = self.status is Status.NEW or self.destroyed
+        if self.headers_sent and begins:
+            raise HeadersAlreadySent(
+                "the response has begun, so a new session's cookie cannot be sent:"
+                " write to the session before the first byte of the response"
+            )
+        self.accessed = self.modified = self.dirty = True
+
+    def mark_login(self, user_id: object) -> None:
+        """The session is to become this user's, under a new secret.
+
+        :raises HeadersAlreadySent: the new token could not be sent
+        :raises ValueError: the id is empty or longer than a record's subject may be
+        """
+        subject = str(user_id)
+        if user_id is None or not 0 < len(subject.encode()) <= MAX_SUBJECT_BYTES:
+            raise ValueError(f"login() needs a user id of 1 to {MAX_SUBJECT_BYTES} bytes as text")
+        self._require_cookie("login()")
+        if self.failure is not None:
+            raise self.failure
+        self.mark_modified()
+        self.login = subject
+
+    def mark_rotate(self) -> None:
+        """The session is to get a new secret (a step-up, a change of privileges).
+
+        :raises HeadersAlreadySent: the new token could not be sent
+        """
+        self._require_cookie("rotate()")
+        self.accessed = self.rotate = True
+
+    def mark_destroyed(self) -> None:
+        """The session is to be deleted; what is written from now on begins another."""
+        self.settled()
+        self.accessed = self.modified = self.destroyed = True
+        self.baseline, self.originals = {}, {}
+
+    def mark_cleared(self) -> None:
+        """Everything goes, the subject included; what is written from now on replaces it."""
+        self.mark_modified()
+        self.cleared = True
+        self.login = None
+
+    def _require_cookie(self, what: str) -> None:
+        if self.headers_sent:
+            raise HeadersAlreadySent(f"{what} needs to send a cookie, but the response has begun")
+
+    # -- what changed --
+
+    def decode_attributes(self) -> dict[str, Any]:
+        """The attributes' values as loaded: the application's mapping begins with these."""
+        self.originals = {name: codec.decode(data) for name, data in self.baseline.items()}
+        return self.originals.copy()
+
+    def delta(self, values: Mapping[str, Any]) -> Delta:
+        """What changed since the values were last equal to the baseline.
+
+        Everything that can have changed is encoded again and compared: containers, and whatever
+        is not the very object that was read.
+
+        :raises UnstorableValue: naming the path of a value that a session cannot hold
+        """
+        baseline = {} if self.cleared else self.baseline
+        delta = Delta(replaces=self.cleared)
+        for name, value in values.items():
+            before = baseline.get(name)
+            if (
+                before is not None
+                and self.originals.get(name) is value
+                and type(value) in codec.IMMUTABLE
+            ):
+                continue
+            data = codec.encode(value, str(name))
+            if data != before:
+                delta.changed[name] = data
+        delta.removed = baseline.keys() - values.keys()
+        return delta
+
+    def has_changed(self, values: Mapping[str, Any]) -> bool:
+        """Whether a value changed, be it one that cannot be stored."""
+        try:
+            return bool(self.delta(values))
+        except UnstorableValue:
+            return True
+
+    def rebase(self, values: Mapping[str, Any], delta: Delta) -> None:
+        """The values are what is compared with from now on."""
+        if delta.replaces:
+            self.baseline, self.originals = {}, {}
+        for name in delta.removed:
+            self.baseline.pop(name, None)
+            self.originals.pop(name, None)
+        for name, data in delta.changed.items():
+            self.baseline[name] = data
+            self.originals[name] = values[name]
