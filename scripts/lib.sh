@@ -55,6 +55,14 @@ apt_install() {
   fi
   say "Installing ${missing[*]} from Debian ($why)"
   # RUNLEVEL=1 keeps the packages from starting their servers: the tests start their own.
-  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 sh -c '
-    apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@" >/dev/null' sh "${missing[@]}"
+  local log
+  log=$(mktemp)
+  if "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 sh -c '
+    apt-get update && apt-get install -y --no-install-recommends "$@"' sh "${missing[@]}" >"$log" 2>&1; then
+    rm "$log"
+  else
+    tail -n 20 "$log" >&2
+    printf '\nsessionstore: apt-get failed; the whole log is in %s\n' "$log" >&2
+    return 1
+  fi
 }
