@@ -54,10 +54,9 @@ apt_install() {
     return 1
   fi
   say "Installing ${missing[*]} from Debian ($why)"
-  # RUNLEVEL=1 keeps the packages from starting their servers: the tests start their own.
   local log
   log=$(mktemp)
-  if "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 sh -c '
+  if "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive sh -c '
     apt-get update && apt-get install -y --no-install-recommends "$@"' sh "${missing[@]}" >"$log" 2>&1; then
     rm "$log"
   else
