@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from sessionstore.core.errors import ConfigurationError
 from sessionstore.core.flow import Command, Flow
 from sessionstore.stores.base import (
     DEFAULT_PREFIX,
@@ -23,6 +24,7 @@ from sessionstore.stores.base import (
     Store,
     Version,
 )
+from sessionstore.stores.location import Location
 
 
 class MemoryStore(Store):
@@ -54,9 +56,7 @@ class MemoryStore(Store):
 
     def create(self, key: bytes, value: bytes, ttl: float) -> Flow[Version | Exists]:
         return (
-            yield from Command[Version | Exists](
-                ("create", key, value, ttl), key=key, write=True
-            )
+            yield from Command[Version | Exists](("create", key, value, ttl), key=key, write=True)
         )
 
     def replace(
@@ -139,3 +139,10 @@ class MemoryStore(Store):
         for key in [key for key, (_, expires) in self._entries.items() if expires <= now]:
             del self._entries[key]
         self._purge_at = max(1024, 2 * len(self._entries))
+
+
+def from_location(location: Location, options: dict[str, Any]) -> MemoryStore:
+    """``memory://``."""
+    if location.hosts or location.path or location.username or location.password:
+        raise ConfigurationError("memory: write memory:// and nothing but options after it")
+    return MemoryStore(**options)

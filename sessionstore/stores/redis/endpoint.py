@@ -1,0 +1,208 @@
+"""Where the server is and how to log in; and what both transports do with redis-py alike."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass, field
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import hiredis
+from redis import exceptions
+from redis.connection import AbstractConnection
+from redis.credentials import CredentialProvider, UsernamePasswordCredentialProvider
+
+from sessionstore.core.errors import ConfigurationError
+from sessionstore.stores.location import Location
+from sessionstore.stores.redis.failures import (
+    Failure,
+    ReplyError,
+    from_reply,
+    refused,
+    unavailable,
+)
+
+DEFAULT_PORT = 6379
+NOTHING_YET: Any = object()
+"""What the parser returns while a reply is incomplete."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One server.
+
+    :param path: of a Unix socket; then there is no host
+    :param credentials: asked at every connect, so that a password can be exchanged while running
+    :param ssl_context: connect by TLS; the host name is checked as the context says
+    """
+
+    host: str = ""
+    port: int = DEFAULT_PORT
+    path: str = ""
+    db: int = 0
+    credentials: CredentialProvider | None = field(default=None, repr=False)
+    ssl_context: ssl.SSLContext | None = field(default=None, repr=False)
+
+    @property
+    def node(self) -> str:
+        """For messages: ``host:port``, or the socket's path."""
+        return self.path or f"{self.host}:{self.port}"
+
+    def connection_options(self) -> dict[str, Any]:
+        """For redis-py's ``AbstractConnection``, sync or async: the handshake and nothing more.
+
+        RESP2, so that nothing arrives unasked. No timeouts and no retries of redis-py's: the
+        transports have one deadline instead.
+        """
+        options: dict[str, Any] = {
+            "db": self.db,
+            "credential_provider": self.credentials,
+            "protocol": 2,
+            "socket_timeout": None,
+            "socket_connect_timeout": None,
+            "socket_read_size": 4096,
+        }
+        # CLIENT SETINFO costs two round trips per connection, and a least-privilege user may not.
+        if "driver_info" in signature(AbstractConnection.__init__).parameters:
+            options["driver_info"] = None
+        else:  # redis-py before 7.1
+            options.update(lib_name=None, lib_version=None)
+        return options
+
+
+def make_reader() -> Any:
+    """A RESP parser that fails on what is not RESP."""
+    return hiredis.Reader(replyError=ReplyError, errors="replace", notEnoughData=NOTHING_YET)
+
+
+def pack(request: tuple[Any, ...]) -> bytes:
+    """A command's bytes."""
+    packed: bytes = hiredis.pack_command(request)
+    return packed
+
+
+def take_reply(reader: Any, node: str) -> Any:
+    """The next reply, or ``NOTHING_YET``.
+
+    :raises Failure: the bytes are not RESP: whatever this connection says next means nothing
+    """
+    try:
+        return reader.gets()
+    except hiredis.ProtocolError:
+        raise refused("the server's reply is not Redis protocol", node, lost=True) from None
+
+
+_HANDSHAKE_CODES = (
+    (exceptions.NoPermissionError, "NOPERM"),
+    (exceptions.AuthenticationError, "WRONGPASS"),
+    (exceptions.BusyLoadingError, "LOADING"),
+    (exceptions.MasterDownError, "MASTERDOWN"),
+    (exceptions.ClusterDownError, "CLUSTERDOWN"),
+)
+
+
+def handshake_failed(error: Exception, node: str) -> Failure:
+    """What an error of redis-py's handshake means. No command was sent yet."""
+    tls = error.__cause__ or error.__context__
+    if isinstance(tls, ssl.SSLError):
+        return connecting_failed(tls, node)
+    for kind, code in _HANDSHAKE_CODES:
+        if isinstance(error, kind):
+            if "without any password" in str(error) or "no password is set" in str(error):
+                return refused("a password is given and the server has none configured", node)
+            failure = from_reply(ReplyError(code), node)
+            failure.broken = True
+            return failure
+    if isinstance(error, exceptions.TimeoutError):
+        return unavailable("no answer while logging in", node)
+    if isinstance(error, exceptions.InvalidResponse):
+        return refused("the server's reply is not Redis protocol", node)
+    if "max number of clients" in str(error):
+        return from_reply(ReplyError("ERR max number of clients reached"), node)
+    if isinstance(error, exceptions.ConnectionError):
+        return unavailable("the connection was lost while logging in", node)
+    if isinstance(error, exceptions.ResponseError):
+        return refused("the server refuses the log-in or the database's number", node)
+    failure = unavailable(f"connecting failed: {type(error).__name__}", node)
+    failure.__cause__ = error
+    return failure
+
+
+def connecting_failed(error: OSError, node: str) -> Failure:
+    """What an error of the socket, or of TLS, means before anything was sent."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        failure = refused(f"TLS: {error.verify_message or 'certificate not accepted'}", node)
+    elif isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError):
+        failure = unavailable("the connection was lost in the TLS handshake", node)
+    elif isinstance(error, ssl.SSLError):
+        failure = refused(f"TLS failed ({error.reason or 'handshake'})", node)
+    elif isinstance(error, TimeoutError):
+        failure = unavailable("timed out while connecting", node)
+    elif isinstance(error, socket.gaierror):
+        failure = unavailable("the host name was not found", node)
+    elif isinstance(error, PermissionError):
+        failure = refused("no permission to open the socket", node)
+    else:
+        failure = unavailable(f"cannot connect: {error.strerror or type(error).__name__}", node)
+    failure.__cause__ = error
+    return failure
+
+
+def tls_context(ca: str | None, cert: str | None, key: str | None) -> ssl.SSLContext:
+    """TLS 1.2 or later, chain and host name verified.
+
+    :param ca: a PEM file of certificate authorities, instead of the system's
+    :raises ConfigurationError: a file is missing or is not what it should be
+    """
+    for name, file in (("ca", ca), ("cert", cert), ("key", key)):
+        if file is not None and not Path(file).is_file():
+            raise ConfigurationError(f"rediss: {name}={file!r}: there is no such file")
+    if key and not cert:
+        raise ConfigurationError("rediss: key= needs cert=, the client certificate it belongs to")
+    try:
+        context = ssl.create_default_context(cafile=ca)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if cert:
+            # A callback, or OpenSSL would ask for the passphrase of an encrypted key on the tty.
+            context.load_cert_chain(cert, key, password=lambda: "")
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigurationError(f"rediss: the TLS files do not load: {error}") from error
+    return context
+
+
+def endpoint_from(location: Location, options: dict[str, Any]) -> Endpoint:
+    """Take the connection's part out of ``options``.
+
+    :raises ConfigurationError: the URL's parts do not fit together
+    """
+    credentials = options.pop("credentials", None)
+    if location.password is not None:
+        if credentials is not None:
+            raise ConfigurationError("redis: a password in the URL excludes credentials=")
+        credentials = UsernamePasswordCredentialProvider(location.username, location.password)
+    if location.scheme == "redis+unix":
+        return _unix(location, options.pop("db", 0), credentials)
+    host, port = location.single_host()
+    db = location.path.strip("/") or "0"
+    if not (db.isascii() and db.isdigit() and len(db) < 6):
+        raise ConfigurationError(f"{location.scheme}: the path is the database's number, as in /0")
+    context = options.pop("ssl_context", None)
+    files = [options.pop(name, None) for name in ("ca", "cert", "key")]
+    if location.scheme == "rediss" and context is None:
+        context = tls_context(*files)
+    elif any(files):
+        raise ConfigurationError("rediss: ssl_context= excludes ca=, cert= and key=")
+    return Endpoint(host, port or DEFAULT_PORT, "", int(db), credentials, context)
+
+
+def _unix(location: Location, db: int, credentials: CredentialProvider | None) -> Endpoint:
+    if location.hosts:
+        raise ConfigurationError(
+            "redis+unix: a socket has no host; write redis+unix:///path/to/socket "
+            "(with a password: redis+unix://user:password@/path/to/socket)"
+        )
+    if len(location.path) < 2:
+        raise ConfigurationError("redis+unix: the path of the socket is missing")
+    return Endpoint(path=location.path, db=db, credentials=credentials)
