@@ -59,6 +59,8 @@ class Commit:
         """
         if values is None:
             return None
+        if state.failure is not None and (state.destroyed or state.cleared):
+            raise state.failure  # a logout that cannot be carried out is never silent
         ended = None
         if state.destroyed or self._is_emptied(state, values):
             ended = yield from self._ending.destroy(state, now)
@@ -92,7 +94,7 @@ class Commit:
         if intent.login is not None:
             return (yield from self._writing.create(request))
         if intent.writes:
-            raise _gone(state, "its token was superseded, or its record cannot be read here")
+            raise _gone(request, "its token was superseded, or its record cannot be read here")
         return None
 
     def _touch_is_due(self, request: Request, force: bool) -> bool:
@@ -128,13 +130,16 @@ class Commit:
             return (yield from self._writing.create(request))
         if ended is not None:
             return ended
-        raise _gone(state, "it was destroyed, or somebody logged in or out of it, meanwhile")
+        raise _gone(request, "it was destroyed, or somebody logged in or out of it, meanwhile")
 
 
-def _gone(state: State, why: str) -> SessionGone:
+def _gone(request: Request, why: str) -> SessionGone:
     """The session is void for the rest of this request, and its writes are dropped."""
+    state = request.state
     error = SessionGone("?" if state.token is None else state.token.handle, why)
     state.status = Status.VOID
     state.record = None
+    # A later commit of the same request is to speak of later writes only.
+    state.rebase(request.values, request.intent.delta)
     state.settled()
     return error
