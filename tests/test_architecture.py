@@ -17,10 +17,12 @@ IMPURE = {
     *("time", "random", "secrets"),
     *("redis", "hiredis", "sqlalchemy", "aiosqlite", "psycopg", "flask", "django", "starlette"),
 }
-# Pure modules outside core/: the flows of stores, apart from their transports.
-STORE_FLOWS = ["stores/base.py", "stores/redis/flows.py", "stores/redis/scripts.py"]
-PURE = sorted((PACKAGE / "core").rglob("*.py")) + [
-    PACKAGE / name for name in STORE_FLOWS if (PACKAGE / name).exists()
+# What is pure by its name outside core/ too: the flows of a store, apart from its transports.
+PURE = [
+    *sorted((PACKAGE / "core").rglob("*.py")),
+    PACKAGE / "stores" / "base.py",
+    *sorted(PACKAGE.glob("stores/*/commands.py")),
+    *sorted(PACKAGE.glob("stores/*/failures.py")),
 ]
 
 
