@@ -21,6 +21,7 @@ from typing import Any, cast
 from redis.connection import AbstractConnection
 
 from sessionstore.core.flow import Command
+from sessionstore.stores.attempts import ATTEMPT_SHARE, Attempts, Failure, refused, unavailable
 from sessionstore.stores.lifetime import forget_after_fork
 from sessionstore.stores.redis.dialing import Bounded, dial
 from sessionstore.stores.redis.endpoint import (
@@ -31,14 +32,7 @@ from sessionstore.stores.redis.endpoint import (
     pack,
     take_reply,
 )
-from sessionstore.stores.redis.failures import (
-    Attempts,
-    Failure,
-    ReplyError,
-    from_reply,
-    refused,
-    unavailable,
-)
+from sessionstore.stores.redis.failures import ReplyError, from_reply
 
 _BUFFER = 16384
 
@@ -237,13 +231,13 @@ class BlockingTransport:
 
     def __init__(self, endpoint: Endpoint, timeout: float, max_connections: int) -> None:
         self._endpoint = endpoint
-        self._timeout = timeout
+        self._limit = timeout * ATTEMPT_SHARE
         self.pool = Pool(endpoint, max_connections)
 
     def execute(self, command: Command[Any], deadline: float) -> Any:
         """See :meth:`sessionstore.stores.base.Store.execute`."""
         packed = pack(command.request)
-        attempts = Attempts(deadline, self._timeout, write=command.write, node=self._endpoint.node)
+        attempts = Attempts(deadline, self._limit, write=command.write, node=self._endpoint.node)
         while True:
             until = attempts.start(time.monotonic())
             try:

@@ -11,8 +11,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from sessionstore.stores.attempts import unavailable
 from sessionstore.stores.redis.endpoint import Endpoint, connecting_failed
-from sessionstore.stores.redis.failures import unavailable
 
 _Address = tuple[Any, ...]
 

@@ -15,14 +15,9 @@ from redis.connection import AbstractConnection
 from redis.credentials import CredentialProvider, UsernamePasswordCredentialProvider
 
 from sessionstore.core.errors import ConfigurationError
+from sessionstore.stores.attempts import Failure, refused, unavailable
 from sessionstore.stores.location import Location
-from sessionstore.stores.redis.failures import (
-    Failure,
-    ReplyError,
-    from_reply,
-    refused,
-    unavailable,
-)
+from sessionstore.stores.redis.failures import ReplyError, from_reply
 
 DEFAULT_PORT = 6379
 NOTHING_YET: Any = object()

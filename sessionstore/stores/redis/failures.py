@@ -1,7 +1,5 @@
-"""From what went wrong to the typed error, and whether an attempt may be repeated.
-
-Nothing here does I/O or reads a clock: the time and the random draw are passed in. No message
-quotes the server, because Redis quotes commands in some of its errors, session and all.
+"""What Redis's error replies mean. No message quotes the server, because Redis quotes commands in
+some of its errors, session and all.
 """
 
 from __future__ import annotations
@@ -9,23 +7,8 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from sessionstore.core.errors import (
-    DeadlineExceeded,
-    OutcomeUnknown,
-    StoreError,
-    StoreFull,
-    StoreRefused,
-    StoreUnavailable,
-)
-
-ATTEMPT_SHARE: Final = 0.4
-"""Of the store's timeout: what one attempt may take, so that a hung server leaves time for
-another attempt on a fresh connection."""
-
-BACKOFF_BASE: Final = 0.008
-BACKOFF_CAP: Final = 0.1
-"""Seconds. Full jitter: a draw from 0 to ``min(cap, base * 2**n)``, as Brooker's "Exponential
-Backoff And Jitter" (AWS Architecture Blog, 2015) found best."""
+from sessionstore.core.errors import StoreError, StoreFull, StoreRefused, StoreUnavailable
+from sessionstore.stores.attempts import Failure
 
 
 class ScriptMissing(StoreRefused):
@@ -34,25 +17,6 @@ class ScriptMissing(StoreRefused):
 
 class ReplyError(Exception):
     """An error reply as the parser gives it. Never raised out of a transport, never chained."""
-
-
-class Failure(Exception):
-    """How one attempt ended.
-
-    :param error: what the caller gets if it is the last one
-    :param lost: the request went out and no reply came
-    :param retry: whether another attempt can help
-    :param broken: whether the connection must not be used again
-    """
-
-    def __init__(
-        self, error: StoreError, *, lost: bool = False, retry: bool = True, broken: bool = True
-    ) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.lost = lost
-        self.retry = retry
-        self.broken = broken
 
 
 class _Meaning(NamedTuple):
@@ -109,58 +73,3 @@ def from_reply(reply: ReplyError, node: str) -> Failure:
     return Failure(
         meaning.kind(meaning.text, node=node), retry=meaning.retry, broken=meaning.broken
     )
-
-
-def unavailable(text: str, node: str, *, lost: bool = False) -> Failure:
-    """The connection, or the time, is gone."""
-    return Failure(StoreUnavailable(text, node=node), lost=lost)
-
-
-def refused(text: str, node: str, *, lost: bool = False) -> Failure:
-    """What trying again cannot help, and nothing may be read from this connection any more."""
-    return Failure(StoreRefused(text, node=node), lost=lost, retry=False)
-
-
-class Attempts:
-    """The attempts of one command: how long each may take, and which error is the last.
-
-    :param deadline: on the clock of :func:`time.monotonic`
-    :param timeout: the store's, in seconds
-    :param write: the command must not be repeated once it may have been executed
-    """
-
-    __slots__ = ("_count", "_deadline", "_limit", "_node", "_write")
-
-    def __init__(self, deadline: float, timeout: float, *, write: bool, node: str) -> None:
-        self._deadline = deadline
-        self._limit = timeout * ATTEMPT_SHARE
-        self._write = write
-        self._node = node
-        self._count = 0
-
-    def start(self, now: float) -> float:
-        """Begin an attempt; returns until when it may take.
-
-        :raises DeadlineExceeded: there is no time left at all
-        """
-        if now >= self._deadline:
-            raise DeadlineExceeded("the deadline passed before it could be sent", node=self._node)
-        return min(self._deadline, now + self._limit)
-
-    def failed(self, failure: Failure, now: float, draw: float) -> float:
-        """How many seconds to wait before the next attempt.
-
-        :param draw: a random number from 0 to 1
-        :raises StoreError: there must be no next one, or there is no time for it
-        """
-        if failure.lost and self._write:
-            unknown = OutcomeUnknown(f"a write was sent and its reply lost: {failure.error}")
-            unknown.node = failure.error.node
-            raise unknown from failure.__cause__
-        if not failure.retry:
-            raise failure.error from failure.__cause__
-        pause: float = draw * min(BACKOFF_CAP, BACKOFF_BASE * 2**self._count)
-        self._count = min(self._count + 1, 10)
-        if now + pause >= self._deadline:
-            raise failure.error from failure.__cause__
-        return pause

@@ -23,6 +23,7 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 
 from sessionstore.core.flow import Command
+from sessionstore.stores.attempts import ATTEMPT_SHARE, Attempts, Failure, refused, unavailable
 from sessionstore.stores.lifetime import PerLoop
 from sessionstore.stores.redis.endpoint import (
     NOTHING_YET,
@@ -33,15 +34,7 @@ from sessionstore.stores.redis.endpoint import (
     pack,
     take_reply,
 )
-from sessionstore.stores.redis.failures import (
-    ATTEMPT_SHARE,
-    Attempts,
-    Failure,
-    ReplyError,
-    from_reply,
-    refused,
-    unavailable,
-)
+from sessionstore.stores.redis.failures import ReplyError, from_reply
 
 _HIGH_WATER = 4 * 1024 * 1024
 """Bytes waiting to be sent, above which new commands wait."""
@@ -228,9 +221,7 @@ class Channel(asyncio.Protocol):
         for place, (future, _) in enumerate(self._waiting):
             if not future.done():
                 lost = failure.lost and place < sent
-                future.set_exception(
-                    Failure(failure.error, lost=lost, retry=failure.retry or not lost)
-                )
+                future.set_exception(failure.again(lost=lost))
         self._waiting.clear()
         self._unsent.clear()
 
@@ -297,7 +288,7 @@ class Line:
             raise unavailable("the store was closed", self._endpoint.node)
         result = task.result()
         if isinstance(result, Failure):
-            raise Failure(result.error, retry=result.retry)
+            raise result.again(lost=False)
         return result
 
     async def _open(self) -> Channel | Failure:
@@ -348,13 +339,13 @@ class SharedTransport:
 
     def __init__(self, endpoint: Endpoint, timeout: float) -> None:
         self._endpoint = endpoint
-        self._timeout = timeout
+        self._limit = timeout * ATTEMPT_SHARE
         self._lines = PerLoop(lambda: Line(endpoint, timeout))
 
     async def execute(self, command: Command[Any], deadline: float) -> Any:
         """See :meth:`sessionstore.stores.base.Store.aexecute`."""
         packed = pack(command.request)
-        attempts = Attempts(deadline, self._timeout, write=command.write, node=self._endpoint.node)
+        attempts = Attempts(deadline, self._limit, write=command.write, node=self._endpoint.node)
         line = self._lines.get()
         while True:
             until = attempts.start(time.monotonic())

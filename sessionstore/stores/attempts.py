@@ -1,0 +1,106 @@
+"""How one attempt at a command ends, and whether there is another: alike for every store.
+
+Nothing here does I/O or reads a clock: the time and the random draw are passed in.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import Final
+
+from sessionstore.core.errors import (
+    DeadlineExceeded,
+    OutcomeUnknown,
+    StoreError,
+    StoreRefused,
+    StoreUnavailable,
+)
+
+ATTEMPT_SHARE: Final = 0.4
+"""Of the store's timeout: what one attempt may take, so that a hung server leaves time for
+another attempt on a fresh connection."""
+
+BACKOFF_BASE: Final = 0.008
+BACKOFF_CAP: Final = 0.1
+"""Seconds. Full jitter: a draw from 0 to ``min(cap, base * 2**n)``, as Brooker's "Exponential
+Backoff And Jitter" (AWS Architecture Blog, 2015) found best."""
+
+
+class Failure(Exception):
+    """How one attempt ended.
+
+    :param error: what the caller gets if it is the last one
+    :param lost: the request went out and no reply came
+    :param retry: whether another attempt can help
+    :param broken: whether the connection must not be used again
+    """
+
+    def __init__(
+        self, error: StoreError, *, lost: bool = False, retry: bool = True, broken: bool = True
+    ) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.lost = lost
+        self.retry = retry
+        self.broken = broken
+
+    def again(self, *, lost: bool) -> Failure:
+        """The same for another of those whom it meets; what was not lost may be tried again."""
+        failure = Failure(copy(self.error), lost=lost, retry=self.retry or (self.lost and not lost))
+        failure.__cause__ = self.__cause__
+        return failure
+
+
+def unavailable(text: str, node: str, *, lost: bool = False) -> Failure:
+    """The connection, or the time, is gone."""
+    return Failure(StoreUnavailable(text, node=node), lost=lost)
+
+
+def refused(text: str, node: str, *, lost: bool = False) -> Failure:
+    """What trying again cannot help, and nothing may be read from this connection any more."""
+    return Failure(StoreRefused(text, node=node), lost=lost, retry=False)
+
+
+class Attempts:
+    """The attempts of one command: how long each may take, and which error is the last.
+
+    :param deadline: on the clock of :func:`time.monotonic`
+    :param limit: seconds that one attempt may take
+    :param write: the command must not be repeated once it may have been executed
+    """
+
+    __slots__ = ("_count", "_deadline", "_limit", "_node", "_write")
+
+    def __init__(self, deadline: float, limit: float, *, write: bool, node: str) -> None:
+        self._deadline = deadline
+        self._limit = limit
+        self._write = write
+        self._node = node
+        self._count = 0
+
+    def start(self, now: float) -> float:
+        """Begin an attempt; returns until when it may take.
+
+        :raises DeadlineExceeded: there is no time left at all
+        """
+        if now >= self._deadline:
+            raise DeadlineExceeded("the deadline passed before it could be sent", node=self._node)
+        return min(self._deadline, now + self._limit)
+
+    def failed(self, failure: Failure, now: float, draw: float) -> float:
+        """How many seconds to wait before the next attempt.
+
+        :param draw: a random number from 0 to 1
+        :raises StoreError: there must be no next one, or there is no time for it
+        """
+        if failure.lost and self._write:
+            unknown = OutcomeUnknown(f"a write was sent and its reply lost: {failure.error}")
+            unknown.node = failure.error.node
+            raise unknown from failure.__cause__
+        if not failure.retry:
+            raise failure.error from failure.__cause__
+        pause: float = draw * min(BACKOFF_CAP, BACKOFF_BASE * 2**self._count)
+        self._count = min(self._count + 1, 10)
+        if now + pause >= self._deadline:
+            raise failure.error from failure.__cause__
+        return pause
