@@ -21,6 +21,8 @@ class Intent:
     """What one request wants of the record.
 
     :param base: the record that it read, or None
+    :param seen: the attributes as it last saw them; a second commit of one request may have
+        stored another request's changes beside its own, and those it has not seen
     :param delta: its changes to the attributes
     :param kept: names that survive another user's login, because this request set them
     :param login: the subject that it signs in, or None
@@ -31,6 +33,7 @@ class Intent:
     """
 
     base: Record | None
+    seen: dict[str, bytes]
     delta: Delta
     kept: frozenset[str]
     login: str | None
@@ -93,6 +96,7 @@ def read_intent(state: State, values: Mapping[str, Any], config: SessionConfig) 
         login, leaves = _follow_subject_key(state, delta, values, config.subject_key)
     return Intent(
         base=state.record,
+        seen=state.baseline,
         delta=delta,
         kept=frozenset(delta.changed) | (state.assigned & values.keys()),
         login=login,

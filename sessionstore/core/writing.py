@@ -158,8 +158,7 @@ class Writing:
         return rotation.rotated(after, intent, secret, grace_until), secret
 
     def _attributes(self, intent: Intent, found: Record) -> dict[str, bytes]:
-        base = {} if intent.base is None else intent.base.attributes
-        merged = merge.apply(intent.delta, found.attributes, base, self._merge_functions)
+        merged = merge.apply(intent.delta, found.attributes, intent.seen, self._merge_functions)
         if intent.changes_user:
             return {name: data for name, data in merged.items() if name in intent.kept}
         if intent.changes_subject:
