@@ -69,7 +69,7 @@ class Attempts:
     :param write: the command must not be repeated once it may have been executed
     """
 
-    __slots__ = ("_count", "_deadline", "_limit", "_node", "_write")
+    __slots__ = ("_count", "_deadline", "_limit", "_mended", "_node", "_write")
 
     def __init__(self, deadline: float, limit: float, *, write: bool, node: str) -> None:
         self._deadline = deadline
@@ -77,6 +77,7 @@ class Attempts:
         self._write = write
         self._node = node
         self._count = 0
+        self._mended = False
 
     def start(self, now: float) -> float:
         """Begin an attempt; returns until when it may take.
@@ -86,6 +87,12 @@ class Attempts:
         if now >= self._deadline:
             raise DeadlineExceeded("the deadline passed before it could be sent", node=self._node)
         return min(self._deadline, now + self._limit)
+
+    def once(self, failure: Failure) -> None:
+        """What the caller puts right by itself and then tries again: the first time only."""
+        if self._mended:
+            raise failure.error from failure.__cause__
+        self._mended = True
 
     def failed(self, failure: Failure, now: float, draw: float) -> float:
         """How many seconds to wait before the next attempt.

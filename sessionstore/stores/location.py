@@ -79,14 +79,12 @@ username='app')
     )
 
 
-def _credentials(scheme: str, text: str) -> tuple[str | None, str]:
+def _credentials(scheme: str, text: str) -> tuple[str | None, str | None]:
     username, colon, password = text.partition(":")
-    if not colon:
-        raise ConfigurationError(
-            f"{scheme}: a user name without a password; write user:password@host, "
-            "or :password@host for the default user"
-        )
-    return _decode(scheme, username, "user name") or None, _decode(scheme, password, "password")
+    return (
+        _decode(scheme, username, "user name") or None,
+        _decode(scheme, password, "password") if colon else None,
+    )
 
 
 def _host(scheme: str, text: str) -> tuple[str, int | None]:

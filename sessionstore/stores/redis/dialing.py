@@ -6,12 +6,11 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
-import threading
 import time
 from contextlib import suppress
 from typing import Any
 
-from sessionstore.stores.attempts import unavailable
+from sessionstore.stores.lateness import call_by
 from sessionstore.stores.redis.endpoint import Endpoint, connecting_failed
 
 _Address = tuple[Any, ...]
@@ -74,23 +73,11 @@ def _resolve(endpoint: Endpoint, until: float) -> list[tuple[int, _Address]]:
         family = socket.AF_INET if version == 4 else socket.AF_INET6
         return [(family, (endpoint.host, endpoint.port))]
     # getaddrinfo takes no timeout, and a resolver that does not answer takes 5 seconds and more.
-    answer: list[list[tuple[int, _Address]] | OSError] = []
-
-    def ask() -> None:
-        try:
-            found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-            answer.append([(family, address) for family, _, _, _, address in found])
-        except OSError as error:
-            answer.append(error)
-
-    thread = threading.Thread(target=ask, name="sessionstore-lookup", daemon=True)
-    thread.start()
-    thread.join(_remaining(until))
-    if not answer:
-        raise unavailable("the name lookup timed out", endpoint.node)
-    if isinstance(answer[0], OSError):
-        raise answer[0]
-    return answer[0]
+    found = call_by(
+        until,
+        lambda: socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM),
+    )
+    return [(family, address) for family, _, _, _, address in found]
 
 
 def _remaining(until: float) -> float:

@@ -173,6 +173,11 @@ def endpoint_from(location: Location, options: dict[str, Any]) -> Endpoint:
     :raises ConfigurationError: the URL's parts do not fit together
     """
     credentials = options.pop("credentials", None)
+    if location.username is not None and location.password is None:
+        raise ConfigurationError(
+            f"{location.scheme}: a user name without a password; write user:password@host, "
+            "or :password@host for the default user"
+        )
     if location.password is not None:
         if credentials is not None:
             raise ConfigurationError("redis: a password in the URL excludes credentials=")
