@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from sessionstore import MemoryStore, StoreError, StoreFull, StoreRefused
 from sessionstore.cli import ping as module
 from sessionstore.core.flow import Command
 from tests.cli.conftest import Invoke
-from tests.support.servers import RedisServer
+from tests.support.servers import PostgresServer, RedisServer
 
 STEPS = ["connect", "create", "load", "replace", "delete"]
 
@@ -35,6 +36,15 @@ def test_names_the_server(invoke: Invoke, redis_server: RedisServer, prefix: str
         version = client.info("server")["redis_version"]
     assert version in json.loads(invoke("ping", "--json", url).output)["server"]
     assert version in invoke("ping", url).output
+
+
+def test_names_the_database(
+    invoke: Invoke, tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    for url, name in ((f"sqlite:///{tmp_path}/s.db", "SQLite "), (postgres_server.url, "Postgre")):
+        result = invoke("ping", "--json", url)
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.output)["server"].startswith(name)
 
 
 def test_probes_under_the_prefix_and_leaves_nothing(

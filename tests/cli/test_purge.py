@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from sessionstore import MemoryStore, StoreUnavailable
+from sessionstore import MemoryStore, StoreUnavailable, open_store
 from sessionstore.cli import common
+from sessionstore.core.flow import run
 from tests.cli.conftest import Invoke
 
 
@@ -34,6 +36,23 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
     rows = Rows()
     monkeypatch.setattr(common, "open_store", lambda url: rows)
     return rows
+
+
+def test_a_real_database(invoke: Invoke, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/sessions.db"
+    now = time.time()
+    for written_at in (now - 3600, now):
+        store = open_store(url, clock=lambda written_at=written_at: written_at)
+        for number in range(7):
+            key = store.key(f"{written_at:.0f}-{number:05d}"[-16:].rjust(16, "x"))
+            deadline = time.monotonic() + 5
+            run(
+                store.create(key, bytes(20), 60),
+                lambda command, store=store, deadline=deadline: store.execute(command, deadline),
+            )
+        store.close()
+    assert invoke("purge", url, "--batch", "3").output == "7 expired sessions deleted.\n"
+    assert invoke("purge", url).output == "0 expired sessions deleted.\n"
 
 
 @pytest.mark.parametrize(
