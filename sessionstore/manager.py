@@ -176,7 +176,8 @@ class SessionManager:
         try:
             return run(flow, self._executor())
         except StoreError as error:
-            return self._save_failed(state, error)
+            self._save_failed(state, error)
+            return None
         finally:
             self._report(state)
 
@@ -188,7 +189,8 @@ class SessionManager:
         try:
             return await arun(flow, self._aexecutor())
         except StoreError as error:
-            return self._save_failed(state, error)
+            self._save_failed(state, error)
+            return None
         finally:
             self._report(state)
 

@@ -29,7 +29,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Final
@@ -290,7 +290,7 @@ def _restore_zone(zone: Any) -> tzinfo | None:
     offset, name = timedelta(microseconds=zone[0]), zone[1]
     if name is not None:
         return timezone(offset, name)
-    return timezone(offset) if offset else timezone.utc
+    return timezone(offset) if offset else UTC
 
 
 def _restore_datetime(data: bytes) -> datetime:
@@ -309,7 +309,7 @@ def _restore_markup(data: bytes) -> str:
     except ImportError:
         pass
     else:
-        return Markup(data.decode())
+        return Markup(data.decode())  # noqa: S704 (it was Markup, and the record is authenticated)
     django = sys.modules.get("django.utils.safestring")
     return (SafeText if django is None else django.SafeString)(data.decode())
 

@@ -15,7 +15,7 @@ from sessionstore.core.cookies import Cookie
 from sessionstore.core.ending import Ending
 from sessionstore.core.errors import SessionGone, StoreError
 from sessionstore.core.flow import Flow
-from sessionstore.core.intent import Entropy, Intent, Request, read_intent
+from sessionstore.core.intent import Entropy, Request, read_intent
 from sessionstore.core.opening import Opening
 from sessionstore.core.sealing import Sealer
 from sessionstore.core.state import State, Status

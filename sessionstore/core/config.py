@@ -131,7 +131,7 @@ def _as_keys(secrets: Iterable[Secret], name: str) -> tuple[bytes, ...]:
 
 
 def _as_key(secret: Secret, name: str) -> bytes:
-    if not isinstance(secret, (str, bytes)) or not secret:
+    if not secret or not isinstance(secret, (str, bytes)):
         raise ConfigurationError(
             f"{name} is missing or empty: make one with `sessionstore new-key` and keep it secret"
         )

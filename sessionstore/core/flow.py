@@ -53,7 +53,8 @@ class Command(Generic[T]):
 
     def __iter__(self) -> Generator[Command[Any], Any, T]:
         """Let a flow write ``value = yield from command``, typed."""
-        return (yield self)
+        result: T = yield self
+        return result
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Command):
@@ -83,7 +84,7 @@ def run(flow: Flow[T], execute: Callable[[Command[Any]], Any]) -> T:
         while True:
             try:
                 reply = command.decode(execute(command))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 (whatever it is, the flow decides)
                 command = flow.throw(error)
             else:
                 command = flow.send(reply)
@@ -101,7 +102,7 @@ async def arun(flow: Flow[T], execute: Callable[[Command[Any]], Awaitable[Any]])
         while True:
             try:
                 reply = command.decode(await execute(command))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 (whatever it is, the flow decides)
                 command = flow.throw(error)
             else:
                 command = flow.send(reply)

@@ -207,7 +207,7 @@ class Session(dict[str, Any]):
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    __hash__ = None  # type: ignore[assignment]  # like every dict
+    __hash__ = None  # like every dict
 
     def __or__(self, other: Any) -> Any:
         self._read()
@@ -258,7 +258,7 @@ class Session(dict[str, Any]):
             self.state.mark_modified()
         dict.__delitem__(self, name)
 
-    def __ior__(self, other: Any) -> Session:  # type: ignore[override,misc]
+    def __ior__(self, other: Any) -> Session:  # type: ignore[override]
         self.update(other)
         return self
 

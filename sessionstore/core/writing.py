@@ -203,9 +203,7 @@ class Writing:
             raise lost
         return _Stored(theirs, conflict.entry.version)
 
-    def _meet(
-        self, request: Request, found: Record, result: Conflict | Missing
-    ) -> _Stored | None:
+    def _meet(self, request: Request, found: Record, result: Conflict | Missing) -> _Stored | None:
         """What another request has stored meanwhile; None if the session is not ours any more."""
         if isinstance(result, Missing):
             return None
