@@ -1,0 +1,1 @@
+"""The core and what drives it: one test module for each module."""
