@@ -35,6 +35,7 @@ class SessionConfig:
     :param idle_timeout: seconds without activity after which a session ends
     :param absolute_timeout: seconds after creation (or login) at which a session ends whatever
         its activity; None: 30 days, or the idle timeout where that is longer
+    :param browser_session: whether the cookie of a session that begins here ends with the browser
     :param touch_interval: seconds of activity that need not be recorded; None: a tenth of the
         session's own idle timeout
     :param touch_on_read: whether reading counts as activity
@@ -57,6 +58,7 @@ class SessionConfig:
     encryption_keys: Iterable[Secret] = field(default=(), repr=False)
     idle_timeout: float = DEFAULT_IDLE_TIMEOUT
     absolute_timeout: float | None = None
+    browser_session: bool = False
     touch_interval: float | None = None
     touch_on_read: bool = True
     rotation_grace: float = 10.0

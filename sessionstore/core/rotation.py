@@ -31,7 +31,7 @@ def first(
     entropy: Entropy,
 ) -> Record:
     """The record of a session that begins now."""
-    lifetime = intent.lifetime or Lifetime(config.idle_timeout)
+    lifetime = intent.lifetime or Lifetime(config.idle_timeout, browser=config.browser_session)
     return Record(
         counter=1,
         write_ids=(entropy(WRITE_ID_BYTES),),
