@@ -1,0 +1,67 @@
+"""``scope["session"]``: the core's session, with the two operations that an ASGI app may await."""
+
+from __future__ import annotations
+
+from sessionstore.core.cookies import Cookie
+from sessionstore.core.errors import NotLoaded
+from sessionstore.core.session import Session
+from sessionstore.core.state import State
+from sessionstore.manager import SessionManager
+
+
+class ASGISession(Session):
+    """One request's or WebSocket's session: a dict, already loaded unless ``load="manual"``.
+
+    :param origin: which middleware's session it is: another one with the same settings shares it
+    :param manual: whether reading it is refused until :meth:`load` was awaited
+    """
+
+    __slots__ = ("_closed", "_manager", "cookie", "origin")
+
+    def __init__(
+        self, state: State, manager: SessionManager, origin: object, *, manual: bool
+    ) -> None:
+        super().__init__(state)
+        self._manager = manager
+        self.origin = origin
+        # Refused for anonymous visitors too: a forgotten `load()` should fail in the first test
+        # of a page, not at its first visitor who has a session.
+        self._closed = manual
+        self.cookie: Cookie | None = None
+
+    async def load(self) -> None:
+        """Load it, if that has not been done; at most one store command.
+
+        :raises StoreError: the store failed
+        """
+        await self._manager.aload(self.state)
+        self._closed = False
+
+    async def save(self) -> None:
+        """Store now what was changed so far. Costs no store command if nothing was.
+
+        There is no need to call this in an ordinary request. In a WebSocket, or in a response
+        that is streamed for long, it stores what must not wait for the end, and keeps the session
+        from expiring meanwhile.
+
+        :raises SessionGone: the session ended, or changed hands, meanwhile; the writes are dropped
+        :raises SessionTooLarge: nothing was sent to the store
+        :raises UnstorableValue: (a TypeError) naming the path of the value
+        :raises StoreError: the store failed
+        """
+        cookie = await self._manager.acommit(self)
+        if cookie is not None:
+            self.cookie = cookie
+
+    def destroy(self) -> None:
+        super().destroy()
+        self._closed = False
+
+    def mark_accessed(self) -> None:
+        """Called by Starlette's ``request.session``, so that the response varies by cookie."""
+        self.state.accessed = True
+
+    def _read(self) -> None:
+        if self._closed:
+            raise NotLoaded
+        super()._read()
