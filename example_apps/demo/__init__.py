@@ -1,0 +1,1 @@
+"""All three apps on one origin. `make demo` serves it."""

@@ -1,0 +1,4 @@
+"""The shop with Django.
+
+python -m django runserver --settings example_apps.django_app.settings
+"""
