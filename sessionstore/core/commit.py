@@ -59,10 +59,12 @@ class Commit:
         """
         if values is None:
             return None
+        if self._is_emptied(state, values):
+            state.destroyed = True  # also where it fails, as every failed logout
         if state.failure is not None and (state.destroyed or state.cleared):
             raise state.failure  # a logout that cannot be carried out is never silent
         ended = None
-        if state.destroyed or self._is_emptied(state, values):
+        if state.destroyed:
             ended = yield from self._ending.destroy(state, now)
             if not values and state.login is None and not force:
                 state.settled()
@@ -81,7 +83,7 @@ class Commit:
     def _commit(self, request: Request, force: bool) -> Flow[Cookie | None]:
         state, intent = request.state, request.intent
         if state.status is Status.NEW:
-            if force or request.values or intent.login is not None:
+            if force or intent.delta.changed or intent.login is not None:
                 return (yield from self._writing.create(request))
             return None
         if state.status is Status.LOADED:

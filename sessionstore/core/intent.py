@@ -10,7 +10,7 @@ from sessionstore.core import codec
 from sessionstore.core.config import SessionConfig
 from sessionstore.core.merge import Delta
 from sessionstore.core.record import Record
-from sessionstore.core.state import Lifetime, State
+from sessionstore.core.state import Lifetime, State, Status
 
 Entropy = Callable[[int], bytes]
 """Gives that many random bytes."""
@@ -94,11 +94,13 @@ def read_intent(state: State, values: Mapping[str, Any], config: SessionConfig) 
     login, leaves = state.login, False
     if login is None:
         login, leaves = _follow_subject_key(state, delta, values, config.subject_key)
+    # What a new session holds this request has put there, also before it was called unmodified.
+    kept = values.keys() if state.status is Status.NEW else state.assigned & values.keys()
     return Intent(
         base=state.record,
         seen=state.baseline,
         delta=delta,
-        kept=frozenset(delta.changed) | (state.assigned & values.keys()),
+        kept=frozenset(delta.changed) | kept,
         login=login,
         leaves=leaves,
         rotate=state.rotate,

@@ -93,6 +93,7 @@ class Writing:
             ttl = _ttl(begun, now)
             if ttl <= 0:
                 # Over before it began: nothing to store, but a framework may want its cookie.
+                state.rebase(request.values, request.intent.delta)
                 return _cookie(token, begun, now)
             value = record.encode(begun, handle, self._sealer)
             try:
