@@ -151,10 +151,14 @@ class TokenSigner:
         return None
 
     def newest(self, texts: Iterable[str], now: float) -> tuple[Token | None, bool]:
-        """The newest valid token among at most four candidates, and whether there were several."""
+        """The newest valid token among at most four candidates, and whether there were several.
+
+        What cannot be a token by its length is no candidate: it costs nothing to refuse.
+        """
         best: Token | None = None
         ambiguous = False
-        for text in list(dict.fromkeys(texts))[:MAX_CANDIDATES]:
+        candidates = [text for text in dict.fromkeys(texts) if len(text) == TOKEN_LENGTH]
+        for text in candidates[:MAX_CANDIDATES]:
             token = self.verify(text, now)
             if token is None:
                 continue
