@@ -49,6 +49,7 @@ DEFAULT_TIMEOUT: Final = 0.5
 
 _PREFIX = re.compile(r"[A-Za-z0-9_.{}:-]{1,64}")
 
+
 class Store(ABC):
     """A place where sessions are kept.
 

@@ -1,6 +1,6 @@
 """``redis://``, ``rediss://``, ``redis+unix://``: sessions in Redis or Valkey.
 
-Set-up: a server of version 6.2 or later that does not evict (``maxmemory-policy noeviction``).
+Set-up: a server (tested with Redis 7.0) that does not evict (``maxmemory-policy noeviction``).
 Limits: one server; what survives a crash is what its persistence settings say.
 Keys: ``<prefix>:s:<handle>``, strings with a TTL; one key per command.
 
@@ -8,7 +8,9 @@ Keys: ``<prefix>:s:<handle>``, strings with a TTL; one key per command.
 commands.py    the four verbs as flows, and the Lua scripts
 failures.py    from what went wrong to the typed error, and whether to try again
 endpoint.py    where the server is, and how to log in
+dialing.py     opening a blocking socket by a deadline
 blocking.py    the sync transport: a pool of connections
+channel.py     one asyncio connection: replies matched to commands by their order
 shared.py      the asyncio transport: one connection per event loop, shared by all tasks
 store.py       ``RedisStore``
 =============  =============================================================================

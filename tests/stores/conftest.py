@@ -1,0 +1,48 @@
+"""Redis servers as people run them, beside those that all tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pytest
+
+from tests.support.children import Child, accepts, on_free_port, require_binary, scratch_directory
+from tests.support.servers import NOTHING_ON_DISK, RedisServer
+
+PASSWORD = "p@ss:w/rd?#%"
+"""With everything that a URL must escape."""
+
+LEAST_PRIVILEGE = (
+    "-@all",
+    *("+get", "+set", "+getex", "+del", "+unlink", "+pexpire", "+pttl"),
+    *("+eval", "+evalsha", "+script|load", "+hello", "+ping"),
+)
+
+
+@pytest.fixture(scope="session")
+def redis_tcp_server() -> Iterator[RedisServer]:
+    """Redis on a TCP port, with a password."""
+    program = require_binary("redis-server", "redis-server")
+    with scratch_directory() as directory:
+        options = ["--unixsocket", str(directory / "redis.sock"), "--requirepass", PASSWORD]
+
+        def start(port: int) -> Child:
+            listen = ["--port", str(port), "--bind", "127.0.0.1"]
+            return Child([program, *listen, *options, *NOTHING_ON_DISK], directory)
+
+        with on_free_port(start, accepts) as (port, child):
+            url = f"redis://:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/0"
+            yield RedisServer(url, child, directory)
+
+
+@pytest.fixture
+def acl_url(redis_server: RedisServer, prefix: str) -> Iterator[str]:
+    """The URL of a user who may do what the documentation's ACL lists, under this prefix only."""
+    with redis_server.client() as client:
+        client.execute_command(
+            "ACL", "SETUSER", prefix, "on", f">{PASSWORD}", f"~{prefix}:*", *LEAST_PRIVILEGE
+        )
+        path = redis_server.url.removeprefix("redis+unix://")
+        yield f"redis+unix://{prefix}:{quote(PASSWORD, safe='')}@{path}"
+        client.execute_command("ACL", "DELUSER", prefix)

@@ -1,0 +1,69 @@
+"""The contract, over every store, against real servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sessionstore.stores.base import Store
+from sessionstore.stores.url import open_store
+from sessionstore.testing import EnumerableContract, PurgeableContract, StoreContract
+from tests.support.servers import PostgresServer, RedisServer
+
+# An attempt gets two fifths of it: long, because a busy machine is no fault of the store.
+TIMEOUT = 10
+
+
+def opened(url: str, prefix: str) -> Iterator[Store]:
+    store = open_store(url, prefix=prefix, timeout=TIMEOUT)
+    yield store
+    store.close()
+
+
+class TestMemory(StoreContract, EnumerableContract):
+    shared_by_processes = False
+
+    @pytest.fixture
+    def store(self, prefix: str) -> Iterator[Store]:
+        yield from opened("memory://", prefix)
+
+
+class TestSQLite(StoreContract, EnumerableContract, PurgeableContract):
+    @pytest.fixture
+    def store(self, prefix: str, tmp_path: Path) -> Iterator[Store]:
+        yield from opened(f"sqlite:///{tmp_path}/sessions.db", prefix)
+
+
+class TestPostgreSQL(StoreContract, EnumerableContract, PurgeableContract):
+    @pytest.fixture
+    def store(self, prefix: str, postgres_server: PostgresServer) -> Iterator[Store]:
+        # A table for each test, which tests that tables are made, and keeps purges apart.
+        yield from opened(f"{postgres_server.url}?table={prefix.replace('-', '_')}", prefix)
+
+
+class TestRedisUnixSocket(StoreContract, EnumerableContract):
+    @pytest.fixture
+    def store(self, prefix: str, redis_server: RedisServer) -> Iterator[Store]:
+        yield from opened(f"{redis_server.url}?db=3", prefix)
+
+
+class TestRedisTCPWithPassword(StoreContract, EnumerableContract):
+    @pytest.fixture
+    def store(self, prefix: str, redis_tcp_server: RedisServer) -> Iterator[Store]:
+        yield from opened(redis_tcp_server.url, prefix)
+
+
+class TestRedisTLS(StoreContract, EnumerableContract):
+    @pytest.fixture
+    def store(self, prefix: str, redis_tls_server: RedisServer) -> Iterator[Store]:
+        yield from opened(redis_tls_server.url, prefix)
+
+
+class TestRedisLeastPrivilege(StoreContract):
+    """The ACL that docs/reference/redis.md recommends. It cannot list keys, and need not."""
+
+    @pytest.fixture
+    def store(self, prefix: str, acl_url: str) -> Iterator[Store]:
+        yield from opened(acl_url, prefix)
