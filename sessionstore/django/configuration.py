@@ -1,0 +1,164 @@
+"""From Django's settings to a session manager; read per request, made only when they changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from sessionstore.core.config import Secret, SessionConfig
+from sessionstore.core.cookies import check_settings
+from sessionstore.core.errors import ConfigurationError
+from sessionstore.django.errors import SettingsError
+from sessionstore.manager import SessionManager
+from sessionstore.settings import (
+    SECRET_VARIABLE,
+    URL_VARIABLE,
+    Managers,
+    find_keys,
+    find_url,
+)
+from sessionstore.stores.base import Store
+
+ENGINE: Final = "sessionstore.django"
+
+_DJANGO_DECIDES: Final = {
+    "IDLE_TIMEOUT": "SESSION_COOKIE_AGE",
+    "TOUCH_ON_READ": "SESSION_SAVE_EVERY_REQUEST",
+    "KEEP_EMPTY": "session.flush(), which is how Django ends a session",
+}
+_CORE: Final = {
+    field.name.upper(): field.name
+    for field in fields(SessionConfig)
+    if field.name.upper() not in _DJANGO_DECIDES
+}
+OPTIONS: Final = frozenset({"URL", "STORE", *_CORE})
+"""What may stand in ``SESSIONSTORE``: where sessions are kept, and the core's own settings."""
+
+managers: Final = Managers()
+_latest: tuple[Any, SessionManager] | None = None
+
+
+def get_manager() -> SessionManager:
+    """The manager of the settings as they are now.
+
+    :raises SettingsError: they cannot work
+    """
+    global _latest  # noqa: PLW0603 (one tuple, replaced whole: safe to race for)
+    seen = _snapshot()
+    latest = _latest
+    if latest is not None and latest[0] == seen:
+        return latest[1]
+    try:
+        manager = _make()
+    except SettingsError:
+        raise
+    except ConfigurationError as error:
+        raise SettingsError(str(error)) from error
+    _latest = (seen, manager)
+    return manager
+
+
+def _snapshot() -> tuple[Any, ...]:
+    """Everything that a manager depends on, so that a change to any of it is seen."""
+    return (
+        dict(_options()),
+        settings.SESSION_COOKIE_AGE,
+        _framework_secret(),
+        list(settings.SECRET_KEY_FALLBACKS),
+        os.environ.get(URL_VARIABLE),
+        os.environ.get(SECRET_VARIABLE),
+    )
+
+
+def _options() -> dict[str, Any]:
+    options = getattr(settings, "SESSIONSTORE", {})
+    if not isinstance(options, dict):
+        raise SettingsError("SESSIONSTORE must be a dictionary")
+    return options
+
+
+def _framework_secret() -> str | None:
+    try:
+        return str(settings.SECRET_KEY)
+    except ImproperlyConfigured:  # an empty one; it is not needed where ours is set
+        return None
+
+
+def _make() -> SessionManager:
+    options = _options()
+    for name in options:
+        if name not in OPTIONS:
+            raise _unknown(str(name))
+    explicit: Secret | None = options.get("SECRET_KEY")
+    explicit_fallbacks: Iterable[Secret] = options.get("SECRET_KEY_FALLBACKS", ())
+    if explicit_fallbacks and not explicit:
+        raise SettingsError(
+            "SESSIONSTORE has SECRET_KEY_FALLBACKS but no SECRET_KEY: fallbacks belong to the key"
+            " from the same place; write both there, or neither"
+        )
+    key, fallbacks = find_keys(
+        explicit, explicit_fallbacks, _framework_secret(), settings.SECRET_KEY_FALLBACKS
+    )
+    core = {_CORE[name]: value for name, value in options.items() if name in _CORE}
+    core.update(secret_key=key, secret_key_fallbacks=fallbacks)
+    core.setdefault("subject_key", "_auth_user_id")
+    config = SessionConfig(
+        **core,
+        idle_timeout=float(settings.SESSION_COOKIE_AGE),
+        touch_on_read=False,
+        keep_empty=True,
+    )
+    return managers.get(_store(options), config)
+
+
+def _store(options: dict[str, Any]) -> Store:
+    store = options.get("STORE")
+    if store is None:
+        return managers.store(find_url(options.get("URL")))
+    if not isinstance(store, Store) or "URL" in options:
+        raise SettingsError("SESSIONSTORE: give a URL, or as STORE what open_store() returned")
+    return store
+
+
+def _unknown(name: str) -> SettingsError:
+    if name in _DJANGO_DECIDES:
+        return SettingsError(
+            f"SESSIONSTORE: {name} is Django's to say: use {_DJANGO_DECIDES[name]}"
+        )
+    return SettingsError(f"SESSIONSTORE: unknown name {name!r}; there are {sorted(OPTIONS)}")
+
+
+def cookie_partitioned() -> bool:
+    """Whether the cookie is to be Partitioned (CHIPS). Django has no such setting of its own."""
+    return bool(getattr(settings, "SESSION_COOKIE_PARTITIONED", False))
+
+
+def check_configuration() -> None:
+    """Refuse settings that cannot work, the cookie's included.
+
+    :raises SettingsError: saying what to change
+    """
+    get_manager()
+    try:
+        check_settings(
+            settings.SESSION_COOKIE_NAME,
+            secure=bool(settings.SESSION_COOKIE_SECURE),
+            path=settings.SESSION_COOKIE_PATH,
+            domain=settings.SESSION_COOKIE_DOMAIN,
+            same_site=settings.SESSION_COOKIE_SAMESITE or None,
+        )
+    except ConfigurationError as error:
+        raise SettingsError(str(error)) from error
+    if cookie_partitioned() and not settings.SESSION_COOKIE_SECURE:
+        raise SettingsError("SESSION_COOKIE_PARTITIONED needs SESSION_COOKIE_SECURE = True")
+
+
+def check_if_in_use() -> None:
+    """:func:`check_configuration`, if this is the session engine of configured settings."""
+    if settings.configured and settings.SESSION_ENGINE == ENGINE:
+        check_configuration()

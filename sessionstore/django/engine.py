@@ -1,0 +1,306 @@
+"""``SessionStore``: Django's session, kept by sessionstore.
+
+``session_key`` is the token, a credential of 111 characters; ``handle`` (16 characters) is the
+session's public name. ``create``, ``save``, ``cycle_key``, ``flush`` and our own ``login``,
+``rotate`` and ``destroy`` act at once, and ``session_key`` is the new one when they return.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from asgiref.sync import sync_to_async
+from django.contrib.sessions.backends.base import SessionBase
+
+from sessionstore.core.cookies import Cookie
+from sessionstore.core.errors import StoreError, UnstorableValue
+from sessionstore.core.flow import Command, Flow, arun, run
+from sessionstore.core.merge import Delta
+from sessionstore.core.state import State, Status
+from sessionstore.django.configuration import get_manager
+from sessionstore.django.flows import SessionFlows
+from sessionstore.stores.base import Purgeable
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _alters_data(method: F) -> F:
+    """A template that names this method does not call it."""
+    method.alters_data = True  # type: ignore[attr-defined]
+    return method
+
+
+class SessionStore(SessionFlows):
+    """A session of Django's, with everything that ``SessionBase`` documents.
+
+    :param session_key: a token, or None; whatever is not a valid one is quietly unknown
+    """
+
+    failure: StoreError | None = None
+    """What the store last answered instead of doing its work, if anything."""
+
+    @classmethod
+    def from_cookies(cls, values: Iterable[str]) -> SessionStore:
+        """The session of a request that sent these cookies: of several valid ones, the newest."""
+        session = cls()
+        token = session._begin(values).token
+        session._set_key(None if token is None else token.text)
+        return session
+
+    # -- running the flows --
+
+    def _run(self, flow: Flow[T]) -> T:
+        try:
+            return run(flow, self._execute)
+        except StoreError as error:
+            self.failure = error
+            raise
+
+    async def _arun(self, flow: Flow[T]) -> T:
+        try:
+            return await arun(flow, self._aexecute)
+        except StoreError as error:
+            self.failure = error
+            raise
+
+    def _execute(self, command: Command[Any]) -> Any:
+        name, arguments, options = command.request
+        return getattr(self._manager, name)(*arguments, **options)
+
+    def _aexecute(self, command: Command[Any]) -> Awaitable[Any]:
+        name, arguments, options = command.request
+        awaitable: Awaitable[Any] = getattr(self._manager, f"a{name}")(*arguments, **options)
+        return awaitable
+
+    # -- what SessionBase asks for --
+
+    def exists(self, session_key: str | None) -> bool:
+        """Whether this is the current token of a live session."""
+        return self._run(self._looking_up(session_key))
+
+    async def aexists(self, session_key: str | None) -> bool:
+        return await self._arun(self._looking_up(session_key))
+
+    def create(self) -> None:
+        """Begin a session of its own and store it, with the values that are at hand."""
+        self._run(self._creating())
+
+    async def acreate(self) -> None:
+        await self._arun(self._creating())
+
+    def save(self, must_create: bool = False) -> None:
+        """Store what has changed; a new session even if it is empty.
+
+        :param must_create: raise ``CreateError`` if the session is stored already
+        :raises SessionDeleted: (an ``UpdateError``) it has ended, or changed hands, meanwhile
+        """
+        self._run(self._saving(must_create=must_create))
+
+    async def asave(self, must_create: bool = False) -> None:
+        await self._arun(self._saving(must_create=must_create))
+
+    def delete(self, session_key: str | None = None) -> None:
+        """Delete the session of this token, or this one; nothing if the token is not current."""
+        self._run(self._deleting(session_key))
+
+    async def adelete(self, session_key: str | None = None) -> None:
+        await self._arun(self._deleting(session_key))
+
+    def load(self) -> dict[str, Any]:
+        """The stored values, in a dict of their own."""
+        return self._run(self._fetching())
+
+    async def aload(self) -> dict[str, Any]:
+        return await self._arun(self._fetching())
+
+    @_alters_data
+    def cycle_key(self) -> None:
+        """Give the session a new secret, keeping its handle: one atomic write."""
+        self._run(self._cycling())
+
+    @_alters_data
+    async def acycle_key(self) -> None:
+        await self._arun(self._cycling())
+
+    @_alters_data
+    def flush(self) -> None:
+        """End the session. What is written from now on begins another.
+
+        :raises StoreError: it could not be deleted; ``session_key`` is None all the same
+        """
+        self._run(self._flushing())
+
+    @_alters_data
+    async def aflush(self) -> None:
+        await self._arun(self._flushing())
+
+    @classmethod
+    def clear_expired(cls) -> None:
+        """Delete expired sessions, in a store that does not do so by itself."""
+        store = get_manager().store
+        if isinstance(store, Purgeable):
+            for _ in store.purge():
+                pass
+
+    @classmethod
+    async def aclear_expired(cls) -> None:
+        await sync_to_async(cls.clear_expired)()
+
+    # -- what an app asks for beyond that --
+
+    @_alters_data
+    def login(self, user_id: object) -> None:
+        """Make it this user's, at once, under a new secret.
+
+        Another user's values do not stay; an anonymous visitor's do. ``django.contrib.auth``'s
+        users need ``django.contrib.auth.login``, which has the same effect here.
+
+        :param user_id: any object whose text is 1 to 1024 bytes and identifies the user
+        """
+        self._run(self._logging_in(user_id))
+
+    @_alters_data
+    async def alogin(self, user_id: object) -> None:
+        await self._arun(self._logging_in(user_id))
+
+    @_alters_data
+    def logout(self) -> None:
+        """:meth:`flush`, by the name that it has in every framework; so is :meth:`destroy`."""
+        self.flush()
+
+    @_alters_data
+    async def alogout(self) -> None:
+        await self.aflush()
+
+    @_alters_data
+    def rotate(self) -> None:
+        """:meth:`cycle_key`, by the name that it has in every framework."""
+        self.cycle_key()
+
+    @_alters_data
+    async def arotate(self) -> None:
+        await self.acycle_key()
+
+    destroy, adestroy = logout, alogout
+
+    def _read(self) -> State:
+        """The state for a property, loaded. (In async code await any other method first.)"""
+        self.accessed = True
+        return self._run(self._reading())
+
+    @property
+    def handle(self) -> str | None:
+        """Its public id: 16 characters, the same for its whole life; None while not stored."""
+        return self._read().handle
+
+    @property
+    def subject(self) -> str | None:
+        """Whose session it is in every framework, as text; or None."""
+        return self._read().subject
+
+    @property
+    def created(self) -> datetime | None:
+        """When it was created, or its user last logged in (UTC); None while not stored."""
+        record = self._read().record
+        return None if record is None else datetime.fromtimestamp(record.created, UTC)
+
+    @property
+    def authenticated(self) -> datetime | None:
+        """When its user last logged in (UTC), or None."""
+        record = self._read().record
+        if record is None or record.authenticated is None:
+            return None
+        return datetime.fromtimestamp(record.authenticated, UTC)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing is stored for it yet."""
+        return self._read().record is None
+
+    @property
+    def available(self) -> bool:
+        """False if the store failed and the site serves pages without sessions."""
+        return self._read().status is not Status.UNAVAILABLE
+
+    # -- for our middleware --
+
+    def finish(self, *, save: bool) -> Cookie | None:
+        """Save at the end of a request, if there is anything to save.
+
+        :param save: False after a server error, as in Django's middleware
+        :return: what becomes of the cookie; None: send nothing
+        """
+        return self._run(self._finishing(save=save))
+
+    async def afinish(self, *, save: bool) -> Cookie | None:
+        return await self._arun(self._finishing(save=save))
+
+    def cookie_after_failure(self) -> Cookie | None:
+        """What becomes of the cookie if :meth:`finish` has failed."""
+        return self._cookie_to_send()
+
+    # -- what has changed --
+
+    @property
+    def session_key(self) -> str | None:
+        """The token. A page that shows anything of it differs from client to client."""
+        self.accessed = True
+        return self._session_key
+
+    @property
+    def modified(self) -> bool:
+        """Whether anything was changed, also inside a nested value."""
+        return self._modified or self._has_changed()
+
+    @modified.setter
+    def modified(self, value: bool) -> None:
+        self._modified = value
+        if value:
+            self._opened().mark_modified()
+        else:
+            self._unnoticed = self._delta()
+
+    def _has_changed(self) -> bool:
+        try:
+            return self._delta() != (self._unnoticed or Delta())
+        except UnstorableValue:
+            return True
+
+    def _delta(self) -> Delta:
+        values = self._loaded_values()
+        if values is None or (self._state is None and not values):
+            return Delta()
+        return self._opened().delta(values)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        self._opened().assigned.add(key)
+
+    async def aset(self, key: str, value: Any) -> None:
+        await super().aset(key, value)
+        self._opened().assigned.add(key)
+
+    def update(self, dict_: Any) -> None:  # type: ignore[override]
+        new = dict(dict_)
+        super().update(new)
+        self._opened().assigned.update(new)
+
+    async def aupdate(self, dict_: Any) -> None:
+        new = dict(dict_)
+        await super().aupdate(new)
+        self._opened().assigned.update(new)
+
+    def clear(self) -> None:
+        """Empty it, the login included; the session itself stays."""
+        super().clear()
+        self._opened().mark_cleared()
+
+    if hasattr(SessionBase, "__bool__"):  # since Django 6.1
+
+        def __bool__(self) -> bool:
+            """Whether there is a session; who asks gets an answer that depends on the cookie."""
+            self.accessed = True
+            return not self.is_empty()
