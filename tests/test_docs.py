@@ -17,7 +17,9 @@ import pytest
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = [
     "tutorial/first-steps.md",
+    "explanation/races.md",
     "how-to/encrypt.md",
+    "how-to/handle-store-failures.md",
     "how-to/merge.md",
     "how-to/rotate-keys.md",
 ]
@@ -60,3 +62,9 @@ def test_the_tutorials_application_counts_visits() -> None:
         assert seen["headers"]["Cache-Control"] == "no-store"
         cookie = seen["headers"]["Set-Cookie"].partition(";")[0]
         assert cookie.startswith("sid=")
+
+
+_write_a_store: dict[str, Any] = {"__name__": "example"}
+run_blocks(DOCS / "how-to" / "write-a-store.md", _write_a_store)
+# The page's own test class, collected here: the store that it shows keeps the whole contract.
+TestTheStoreOfTheHowTo = _write_a_store["TestDictStore"]
