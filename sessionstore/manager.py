@@ -225,7 +225,7 @@ class SessionManager:
         state.failure = error
         if self._serves_anonymous(error) and not state.destroyed:
             state.status = Status.UNAVAILABLE
-            state.reports.append("unavailable")
+            state.report("unavailable")
             return
         raise error
 
@@ -238,7 +238,7 @@ class SessionManager:
         state.status = Status.UNAVAILABLE
         state.failure = error
         state.settled()
-        state.reports.append("write_dropped")
+        state.report("write_dropped")
 
     def _serves_anonymous(self, error: StoreError) -> bool:
         return self.config.on_unavailable == "anonymous" and isinstance(error, StoreUnavailable)
@@ -253,8 +253,7 @@ class SessionManager:
 
     def _report(self, state: State) -> None:
         reports, state.reports = state.reports, []
-        handle = None if state.token is None else state.token.handle
-        for what in reports:
+        for what, handle in reports:
             logger.warning("session %s: %s", handle, what)
             if self._on_report is not None:
                 self._on_report(what, handle)

@@ -112,7 +112,7 @@ class Commit:
         try:
             result = yield from self._writing.replace(request)
         except StoreError:
-            request.state.reports.append(TOUCH_FAILED)
+            request.state.report(TOUCH_FAILED)
             return None
         return None if isinstance(result, Lost) else result
 

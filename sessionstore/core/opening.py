@@ -40,7 +40,7 @@ class Opening:
         token, ambiguous = self._signer.newest(cookies, now)
         state = State(token, loader)
         if ambiguous:
-            state.reports.append(AMBIGUOUS_COOKIE)
+            state.report(AMBIGUOUS_COOKIE)
         return state
 
     def load(self, state: State, now: float) -> Flow[None]:
@@ -55,7 +55,7 @@ class Opening:
             found = record.decode(entry.value, state.token.handle, self._sealer)
         except RecordUnreadable as error:
             state.status = Status.VOID
-            state.reports.append(f"{UNREADABLE}:{error.reason}")
+            state.report(f"{UNREADABLE}:{error.reason}")
             return
         self._compare(state, found, entry, now)
 
@@ -65,13 +65,13 @@ class Opening:
         elif holds_current_secret(state, found):
             _become_loaded(state, found, entry, proven=True)
         elif not _holds_previous_secret(state, found):
+            state.report(BAD_SECRET)
             _become_new(state)
-            state.reports.append(BAD_SECRET)
         elif found.previous is not None and now < found.previous.grace_until:
             _become_loaded(state, found, entry, proven=False)
         else:
             state.status = Status.VOID
-            state.reports.append(TOKEN_REUSE)
+            state.report(TOKEN_REUSE)
 
 
 def is_over(found: Record, now: float) -> bool:

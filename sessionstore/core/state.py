@@ -98,7 +98,7 @@ class State:
         self.minted = False
         self.headers_sent = False
         self.failure: StoreError | None = None
-        self.reports: list[str] = []
+        self.reports: list[tuple[str, str | None]] = []
         # What the application did. `dirty` is `modified` since the last commit; `assigned` are
         # the names it set, be it to equal values.
         self.accessed = False
@@ -126,6 +126,10 @@ class State:
             if self.loader is None:
                 raise NotLoaded
             self.loader()
+
+    def report(self, what: str) -> None:
+        """Something that an operator may want to count, about the token as it is now."""
+        self.reports.append((what, None if self.token is None else self.token.handle))
 
     # -- what it is --
 

@@ -217,7 +217,7 @@ class Writing:
         try:
             return record.decode(conflict.entry.value, _held(state).handle, self._sealer)
         except RecordUnreadable as error:
-            state.reports.append(f"{UNREADABLE}:{error.reason}")
+            state.report(f"{UNREADABLE}:{error.reason}")
             return None
 
     # -- afterwards --

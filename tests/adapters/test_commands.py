@@ -1,0 +1,120 @@
+"""DESIGN.md section 7: how many store commands each kind of request costs, by Redis's own count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import redis
+
+from sessionstore.core import record
+from sessionstore.core.sealing import Sealer
+from tests.adapters.conftest import Counting, MakeSite
+from tests.support.sites import COOKIE, SECRET, Browser, Site
+
+LOAD = {"get": 1}
+LUA_INSIDE = {"getrange", "get", "set", "del", "exists", "pttl", "pexpire"}
+
+
+def total(commands: dict[str, int], loads: int) -> int:
+    """Commands that were sent: what runs inside a script is part of that script.
+
+    :param loads: how many of the GETs were sent by themselves
+    """
+    scripts = commands.get("evalsha", 0) + commands.get("eval", 0)
+    sent = {name: calls for name, calls in commands.items() if name not in LUA_INSIDE}
+    creates = commands.get("set", 0) - scripts if not scripts else 0
+    return sum(sent.values()) + loads + max(0, creates)
+
+
+def begun(site: Site, **values: Any) -> Browser:
+    browser = site.browser()
+    browser.do(lambda session: session.update(values))
+    return browser
+
+
+@pytest.fixture
+def warm(site: Site) -> Site:
+    """The scripts are loaded: the first EVALSHA of a fresh server costs an EVAL."""
+    browser = begun(site, a=1)
+    browser.do(lambda session: session.update(a=2))
+    browser.do(lambda session: session.logout())
+    return site
+
+
+def test_no_cookie_no_command(warm: Site, counting: Counting) -> None:
+    with counting() as commands:
+        warm.request(lambda session: session.get("a"))
+    assert commands == {}
+
+
+def test_junk_no_command(warm: Site, counting: Counting) -> None:
+    with counting() as commands:
+        warm.request(lambda session: session.get("a"), f"{COOKIE}=junk".encode())
+    assert commands == {}
+
+
+def test_unused_no_command_where_frameworks_load_lazily(warm: Site, counting: Counting) -> None:
+    browser = begun(warm, a=1)
+    with counting() as commands:
+        browser.do(lambda session: None)
+    # An ASGI app reads request.session synchronously, so it is loaded before the app.
+    assert commands == (LOAD if warm.name == "starlette" else {})
+
+
+def test_read_one(warm: Site, counting: Counting) -> None:
+    browser = begun(warm, a=1)
+    with counting() as commands:
+        browser.do(lambda session: session["a"])
+    assert commands == LOAD
+
+
+def test_new_one(warm: Site, counting: Counting) -> None:
+    with counting() as commands:
+        begun(warm, a=1)
+    assert commands == {"set": 1}
+
+
+WRITES: dict[str, tuple[Callable[[Any], Any], int]] = {
+    "written": (lambda session: session.update(a=2), 2),
+    "changed inside": (lambda session: session["box"].append(1), 2),
+    "login": (lambda session: session.login("ann"), 2),
+    "rotate": (lambda session: session.rotate(), 2),
+    "logout": (lambda session: session.logout(), 2),
+}
+
+
+@pytest.mark.parametrize(("action", "expected"), WRITES.values(), ids=list(WRITES))
+def test_writes_two(
+    warm: Site, counting: Counting, action: Callable[[Any], Any], expected: int
+) -> None:
+    browser = begun(warm, a=1, box=[])
+    with counting() as commands:
+        browser.do(action)
+    assert commands["evalsha"] == expected - 1, commands
+    assert "eval" not in commands
+    assert total(commands, loads=1) == expected, commands
+
+
+def test_read_and_touch_two(
+    make_site: MakeSite, warm: Site, counting: Counting, redis_client: redis.Redis, prefix: str
+) -> None:
+    browser = begun(make_site(touch_on_read=True), a=1)
+    [key] = redis_client.scan_iter(match=f"{prefix}:*")
+    make_older(redis_client, key, seconds=2 * 86400)
+    with counting() as commands:
+        browser.do(lambda session: session["a"])
+    assert total(commands, loads=1) == 2, commands
+
+
+def make_older(client: redis.Redis, key: bytes, seconds: float) -> None:
+    """As if the session had last been used that long ago."""
+    handle = key.decode().rsplit(":", 1)[1]
+    sealer = Sealer([SECRET.encode()])
+    value = client.get(key)
+    assert isinstance(value, bytes)
+    found = record.decode(value, handle, sealer)
+    older = replace(found, touched=found.touched - seconds)
+    client.set(key, record.encode(older, handle, sealer), keepttl=True)

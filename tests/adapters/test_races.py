@@ -1,0 +1,178 @@
+"""SECURITY.md section 2, rows 21 to 24 and 27: two requests at once, in all three adapters.
+
+One request is open while others run: its action makes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.adapters.conftest import Counting, MakeSite
+from tests.support.sites import Answer, Browser, Site
+
+Keys = Callable[[], dict[bytes, bytes]]
+
+
+def look(session: Any) -> Any:
+    return dict(session.items())
+
+
+def begun(site: Site, **values: Any) -> Browser:
+    browser = site.browser()
+    browser.do(lambda session: session.update(values))
+    return browser
+
+
+def was_refused(answer: Answer) -> bool:
+    """The app's client is told, and no cookie is set or deleted."""
+    return answer.status in (409, 400) and answer.set_cookies == []
+
+
+def during(browser: Browser, meanwhile: Callable[[], Any], then: Callable[[Any], Any]) -> Answer:
+    """A request that reads, waits for others, and then goes on."""
+
+    def action(session: Any) -> Any:
+        session.get("anything")
+        meanwhile()
+        return then(session)
+
+    return browser.get(action)
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        lambda session: session.update(late=1),
+        lambda session: session.rotate(),
+        lambda session: session["nested"].append(1),
+    ],
+    ids=["saves", "rotates", "changes inside"],
+)
+def test_row21_a_late_request_does_not_resurrect_after_logout(
+    site: Site, keys: Keys, then: Callable[[Any], Any]
+) -> None:
+    slow = begun(site, nested=[])
+    other = slow.copy()
+    answer = during(slow, lambda: other.do(lambda session: session.logout()), then)
+    assert was_refused(answer)
+    assert other.cookie is None
+    assert keys() == {}
+
+
+def test_row24_a_late_touch_does_not_resurrect_after_logout(
+    make_site: MakeSite, keys: Keys
+) -> None:
+    slow = begun(make_site(touch_interval=0.000001, touch_on_read=True), a=1)
+    other = slow.copy()
+    answer = during(slow, lambda: other.do(lambda session: session.logout()), look)
+    assert answer.status == 200
+    assert answer.set_cookies == []
+    assert keys() == {}
+
+
+def test_row22_writers_of_different_attributes_both_survive(site: Site) -> None:
+    one = begun(site, cart={"apples": 1})
+    two = one.copy()
+
+    def fill(session: Any) -> None:
+        session["from_two"] = 2
+
+    during(one, lambda: two.do(fill), lambda session: session.update(from_one=1))
+    assert one.do(look) == {"cart": {"apples": 1}, "from_one": 1, "from_two": 2}
+
+
+def test_row22_of_the_same_attribute_the_later_writer_wins(site: Site) -> None:
+    one = begun(site, a=0)
+    two = one.copy()
+    during(
+        one,
+        lambda: two.do(lambda session: session.update(a="two")),
+        lambda session: session.update(a="one"),
+    )
+    assert one.do(look) == {"a": "one"}
+
+
+def test_row23_two_rotations_one_winner(site: Site) -> None:
+    one = begun(site, a=1)
+    two = one.copy()
+    before = one.cookie
+    answer = during(
+        one,
+        lambda: two.do(lambda session: session.rotate()),
+        lambda session: session.rotate(),
+    )
+    assert answer.status == 200
+    assert answer.set_cookies == []
+    assert two.cookie != before
+    assert two.do(look) == {"a": 1}
+
+
+def test_row23_two_logins_at_once_each_answers_cookie_works(site: Site) -> None:
+    one = begun(site, cart=1)
+    two = one.copy()
+    during(
+        one,
+        lambda: two.do(lambda session: session.login("ann")),
+        lambda session: session.login("ann"),
+    )
+    assert one.do(lambda session: session.subject) == "ann"
+    assert two.do(lambda session: session.subject) == "ann"
+    assert one.cookie != two.cookie
+
+
+@pytest.mark.parametrize("attempt", ["reads", "logs out", "clears", "writes"])
+def test_row23_a_token_from_before_a_login_reads_nothing_and_ends_nothing(
+    site: Site, attempt: str
+) -> None:
+    browser = begun(site, a=1)
+    thief = browser.copy()
+    browser.do(lambda session: session.login("ann"))
+    attempts: dict[str, Callable[[Any], Any]] = {
+        "reads": look,
+        "logs out": lambda session: session.logout(),
+        "clears": lambda session: session.clear(),
+        "writes": lambda session: session.update(a="thief"),
+    }
+    answer = thief.get(attempts[attempt])
+    assert answer.set_cookies == []
+    assert not answer.result
+    assert browser.do(lambda session: (session.subject, session["a"])) == ("ann", 1)
+
+
+def test_a_parallel_request_survives_a_step_up(site: Site) -> None:
+    """Within its grace the previous secret still reads and writes, and sets no cookie."""
+    browser = begun(site, a=1)
+    parallel = browser.copy()
+    browser.do(lambda session: session.rotate())
+    answer = parallel.get(lambda session: session.update(b=2))
+    assert (answer.status, answer.set_cookies) == (200, [])
+    assert browser.do(look) == {"a": 1, "b": 2}
+
+
+def test_row24_a_late_login_gets_a_session_of_its_own(site: Site) -> None:
+    """Rule 7: what a request set that logs in after somebody else did stays with it alone."""
+    one = begun(site, cart=1)
+    two = one.copy()
+
+    def late(session: Any) -> None:
+        session.login("bob")
+        session["mine"] = True
+
+    during(one, lambda: two.do(lambda session: session.login("ann")), late)
+    assert one.do(lambda session: (session.subject, look(session))) == ("bob", {"mine": True})
+    assert two.do(lambda session: (session.subject, look(session))) == ("ann", {"cart": 1})
+
+
+def test_row27_anonymous_reads_and_logouts_write_nothing(
+    site: Site, keys: Keys, counting: Counting
+) -> None:
+    with counting() as commands:
+        for _ in range(300):
+            assert site.request(look).set_cookies == []
+        for action in (lambda s: s.logout(), lambda s: s.clear(), lambda s: s.pop("a", None)):
+            assert site.request(action).set_cookies == []
+    assert commands == {}
+    assert keys() == {}
