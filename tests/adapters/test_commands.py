@@ -39,7 +39,7 @@ def begun(site: Site, **values: Any) -> Browser:
 def warm(site: Site) -> Site:
     """The scripts are loaded: the first EVALSHA of a fresh server costs an EVAL."""
     browser = begun(site, a=1)
-    browser.do(lambda session: session.update(a=2))
+    browser.do(lambda session: session.update({"a": 2}))
     browser.do(lambda session: session.logout())
     return site
 
@@ -78,7 +78,7 @@ def test_new_one(warm: Site, counting: Counting) -> None:
 
 
 WRITES: dict[str, tuple[Callable[[Any], Any], int]] = {
-    "written": (lambda session: session.update(a=2), 2),
+    "written": (lambda session: session.update({"a": 2}), 2),
     "changed inside": (lambda session: session["box"].append(1), 2),
     "login": (lambda session: session.login("ann"), 2),
     "rotate": (lambda session: session.rotate(), 2),

@@ -84,7 +84,7 @@ def test_junk_is_anonymous_and_costs_no_command(
 def test_a_write_after_junk_begins_a_session_of_our_own(
     site: Site, junk: Callable[[], bytes | str]
 ) -> None:
-    answer = site.request(lambda session: session.update(a=1), cookie(junk()))
+    answer = site.request(lambda session: session.update({"a": 1}), cookie(junk()))
     assert answer.status == 200
     [set_cookie] = answer.set_cookies
     assert "A" * 16 not in set_cookie
@@ -92,7 +92,7 @@ def test_a_write_after_junk_begins_a_session_of_our_own(
 
 def test_row02_truncated_at_every_length(site: Site, counting: Counting) -> None:
     browser = site.browser()
-    browser.do(lambda session: session.update(a=1))
+    browser.do(lambda session: session.update({"a": 1}))
     token = browser.cookie or ""
     with counting() as commands:
         for length in range(len(token)):
@@ -102,7 +102,7 @@ def test_row02_truncated_at_every_length(site: Site, counting: Counting) -> None
 
 def test_row02_every_bit_flipped(site: Site, counting: Counting) -> None:
     browser = site.browser()
-    browser.do(lambda session: session.update(a=1))
+    browser.do(lambda session: session.update({"a": 1}))
     token = (browser.cookie or "").encode()
     with counting() as commands:
         for position in range(len(token)):
@@ -115,7 +115,7 @@ def test_row02_every_bit_flipped(site: Site, counting: Counting) -> None:
 
 def test_row06_one_spelling_of_each_signature(site: Site, counting: Counting) -> None:
     browser = site.browser()
-    browser.do(lambda session: session.update(a=1))
+    browser.do(lambda session: session.update({"a": 1}))
     token = browser.cookie or ""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     with counting() as commands:
@@ -164,7 +164,7 @@ def test_row09_an_unknown_handle_is_not_adopted(site: Site, counting: Counting) 
     with counting() as commands:
         assert is_new(site.request(look, cookie(mint())))
     assert commands == {"get": 1}
-    answer = site.request(lambda session: session.update(a=1), cookie(mint()))
+    answer = site.request(lambda session: session.update({"a": 1}), cookie(mint()))
     [set_cookie] = answer.set_cookies
     assert not set_cookie.startswith(f"{COOKIE}={'A' * 16}")
 
@@ -211,7 +211,7 @@ def test_row11_fallback_keys_are_accepted_and_signed_anew_retired_ones_are_not(
     browser.site = between
     before = browser.cookie
     assert browser.do(look) == {"a": 1}
-    browser.do(lambda session: session.update(b=2))
+    browser.do(lambda session: session.update({"b": 2}))
     assert browser.cookie != before
     browser.site = after
     assert browser.do(look) == {"a": 1, "b": 2}

@@ -53,7 +53,7 @@ def test_row13_a_write_to_an_unreadable_record_is_refused(
     [(key, value)] = keys().items()
     damaged = value[:-1] + bytes([value[-1] ^ 1])
     redis_client.set(key, damaged, keepttl=True)
-    answer = browser.get(lambda session: session.update(b=2))
+    answer = browser.get(lambda session: session.update({"b": 2}))
     assert answer.status in (409, 400)
     assert answer.set_cookies == []
     assert keys() == {key: damaged}
@@ -110,7 +110,7 @@ def test_row15_another_sessions_record_is_refused_an_older_one_of_ones_own_is_no
 ) -> None:
     ann = begun(site, user="ann")
     [(key, older)] = keys().items()
-    ann.do(lambda session: session.update(more=1))
+    ann.do(lambda session: session.update({"more": 1}))
     bob = begun(site, user="bob")
     [(_, bobs)] = [(other, value) for other, value in keys().items() if other != key]
     redis_client.set(key, bobs, keepttl=True)
@@ -140,7 +140,7 @@ def test_row18_what_cannot_be_stored_is_a_type_error_and_the_old_record_stays(
     browser = begun(site, a=1)
     before = keys()
     value, path = make()
-    answer = browser.get(lambda session: session.update(cart=value))
+    answer = browser.get(lambda session: session.update({"cart": value}))
     assert answer.status == 500
     assert answer.set_cookies == []
     assert path in caplog.text + repr(answer.error)
@@ -159,7 +159,7 @@ def test_row20_too_large_is_seen_before_the_network(
     browser = begun(site, a=1)
     before = keys()
     with counting() as commands:
-        answer = browser.get(lambda session: session.update(big=os.urandom(300_000)))
+        answer = browser.get(lambda session: session.update({"big": os.urandom(300_000)}))
     assert answer.status == 500
     assert "'big'" in caplog.text + repr(answer.error)
     assert set(commands) <= {"get"}

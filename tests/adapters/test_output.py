@@ -25,7 +25,7 @@ USES: dict[str, Callable[[Any], Any]] = {
     "contains": lambda session: "a" in session,
     "items": lambda session: list(session.items()),
     "keys": lambda session: list(session.keys()),
-    "write": lambda session: session.update(b=1),
+    "write": lambda session: session.update({"b": 1}),
     "nested": lambda session: session["box"].append(1),
     "delete": lambda session: session.pop("a"),
     "clear": lambda session: session.clear(),
@@ -79,12 +79,12 @@ def test_row37_no_token_secret_or_value_in_any_log_repr_or_traceback(
     stale = browser.copy()
     step(browser, lambda session: session.login("ann"))
     step(browser, lambda session: (repr(session), str(session), f"{session}"))
-    step(stale, lambda session: session.update(b="the-payload-itself"))
-    step(browser, lambda session: session.update(bad=["the-payload-itself", object()]))
-    step(browser, lambda session: session.update(big="the-payload-itself" * 30_000))
+    step(stale, lambda session: session.update({"b": "the-payload-itself"}))
+    step(browser, lambda session: session.update({"bad": ["the-payload-itself", object()]}))
+    step(browser, lambda session: session.update({"big": "the-payload-itself" * 30_000}))
     for key in redis_client.scan_iter(match=f"{prefix}:*"):
         redis_client.set(key, b"\x01 not a record", keepttl=True)
-    step(browser, lambda session: session.update(c="the-payload-itself"))
+    step(browser, lambda session: session.update({"c": "the-payload-itself"}))
     everything = "\n".join([caplog.text, *texts, *(repr(record.args) for record in caplog.records)])
     for token in tokens:
         secret = token.split(".")[1]

@@ -45,7 +45,7 @@ def during(browser: Browser, meanwhile: Callable[[], Any], then: Callable[[Any],
 @pytest.mark.parametrize(
     "then",
     [
-        lambda session: session.update(late=1),
+        lambda session: session.update({"late": 1}),
         lambda session: session.rotate(),
         lambda session: session["nested"].append(1),
     ],
@@ -80,7 +80,7 @@ def test_row22_writers_of_different_attributes_both_survive(site: Site) -> None:
     def fill(session: Any) -> None:
         session["from_two"] = 2
 
-    during(one, lambda: two.do(fill), lambda session: session.update(from_one=1))
+    during(one, lambda: two.do(fill), lambda session: session.update({"from_one": 1}))
     assert one.do(look) == {"cart": {"apples": 1}, "from_one": 1, "from_two": 2}
 
 
@@ -89,8 +89,8 @@ def test_row22_of_the_same_attribute_the_later_writer_wins(site: Site) -> None:
     two = one.copy()
     during(
         one,
-        lambda: two.do(lambda session: session.update(a="two")),
-        lambda session: session.update(a="one"),
+        lambda: two.do(lambda session: session.update({"a": "two"})),
+        lambda session: session.update({"a": "one"}),
     )
     assert one.do(look) == {"a": "one"}
 
@@ -134,7 +134,7 @@ def test_row23_a_token_from_before_a_login_reads_nothing_and_ends_nothing(
         "reads": look,
         "logs out": lambda session: session.logout(),
         "clears": lambda session: session.clear(),
-        "writes": lambda session: session.update(a="thief"),
+        "writes": lambda session: session.update({"a": "thief"}),
     }
     answer = thief.get(attempts[attempt])
     assert answer.set_cookies == []
@@ -147,7 +147,7 @@ def test_a_parallel_request_survives_a_step_up(site: Site) -> None:
     browser = begun(site, a=1)
     parallel = browser.copy()
     browser.do(lambda session: session.rotate())
-    answer = parallel.get(lambda session: session.update(b=2))
+    answer = parallel.get(lambda session: session.update({"b": 2}))
     assert (answer.status, answer.set_cookies) == (200, [])
     assert browser.do(look) == {"a": 1, "b": 2}
 
