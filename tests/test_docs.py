@@ -22,6 +22,7 @@ PAGES = [
     "how-to/handle-store-failures.md",
     "how-to/merge.md",
     "how-to/rotate-keys.md",
+    "how-to/share-sessions.md",
 ]
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
