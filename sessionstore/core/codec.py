@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import Enum
@@ -63,6 +63,7 @@ IMMUTABLE: Final = frozenset(
 )
 """Types whose values cannot change in place, so that the same object is the same value."""
 
+_STORABLE: Final = IMMUTABLE | {dict, list, tuple, set, frozenset}
 _NATIVE: Final = frozenset({type(None), bool, int, float, str, bytes})
 _BIN_MARKER: Final = re.compile(rb"[\xc4-\xc6]")
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_]\w*")
@@ -113,14 +114,13 @@ class _Extend:
         self.depth = 0
 
     def __call__(self, value: Any) -> ormsgpack.Ext:
-        extend = _CONTAINERS.get(type(value))
-        if extend is None:
+        tag = _CONTAINERS.get(type(value))
+        if tag is None:
             return _extend_scalar(value)
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise TypeError("too deep")
-        tag, items = extend(value, self._pack)
-        packed = self._pack(items)
+        packed = self._pack(list(value)) if tag == _TUPLE else _sorted_array(map(self._pack, value))
         self.depth -= 1
         return ormsgpack.Ext(tag, packed)
 
@@ -128,15 +128,22 @@ class _Extend:
         return ormsgpack.packb(value, default=self, option=_OPTIONS)
 
 
-def _sorted(values: Any, pack: Callable[[Any], bytes]) -> list[Any]:
-    return sorted(values, key=pack)
+_CONTAINERS: Final[dict[type, int]] = {tuple: _TUPLE, set: _SET, frozenset: _FROZENSET}
 
 
-_CONTAINERS: Final[dict[type, Callable[[Any, Callable[[Any], bytes]], tuple[int, list[Any]]]]] = {
-    tuple: lambda value, pack: (_TUPLE, list(value)),
-    set: lambda value, pack: (_SET, _sorted(value, pack)),
-    frozenset: lambda value, pack: (_FROZENSET, _sorted(value, pack)),
-}
+def _sorted_array(packed: Iterable[bytes]) -> bytes:
+    """An array of encoded items in the order of their bytes."""
+    # Put together here: were each item encoded once to be sorted and once more as a part of the
+    # array, every level of nested sets would double the time.
+    items = sorted(packed)
+    count = len(items)
+    if count < 16:
+        header = bytes((0x90 | count,))
+    elif count < 2**16:
+        header = b"\xdc" + count.to_bytes(2, "big")
+    else:
+        header = b"\xdd" + count.to_bytes(4, "big")
+    return header + b"".join(items)
 
 
 def _extend_scalar(value: Any) -> ormsgpack.Ext:
@@ -214,7 +221,7 @@ def _exact(value: Any, path: str, depth: int) -> Any:
     if kind is set or kind is frozenset:
         items = [_exact(item, f"{path} (an element)", depth + 1) for item in value]
         tag = _SET if kind is set else _FROZENSET
-        return ormsgpack.Ext(tag, _pack_exact(_sorted(items, _pack_exact)))
+        return ormsgpack.Ext(tag, _sorted_array(map(_pack_exact, items)))
     return _exact_scalar(value, path)
 
 
@@ -265,8 +272,8 @@ def _why_not(value: Any) -> str:
         return f"{kind.__name__} would come back as bytes: store bytes(...)"
     if kind is datetime or kind is time:
         return "only ZoneInfo and fixed-offset time zones come back the same"
-    for base in (*IMMUTABLE, dict, list, tuple, set, frozenset):
-        if base is not type(None) and isinstance(value, base):
+    for base in kind.__mro__:
+        if base in _STORABLE:
             return f"{name} would come back as {base.__name__}: convert it first"
     return f"{name} is not one of the types a session can hold: store an id, or plain values"
 
