@@ -1,4 +1,4 @@
-"""The cookie's value: what is minted verifies, and nothing else does (SECURITY.md, rows 1 to 11)."""
+"""The cookie: what is minted verifies, and nothing else does (SECURITY.md, rows 1 to 11)."""
 
 from __future__ import annotations
 
