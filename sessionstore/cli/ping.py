@@ -22,7 +22,7 @@ from sessionstore.cli.common import (
     print_table,
     url_argument,
 )
-from sessionstore.core.errors import StoreError, StoreRefused
+from sessionstore.core.errors import StoreError
 from sessionstore.core.token import HANDLE_BYTES, handle_text
 from sessionstore.stores.base import Conflict, Deleted, Entry, Missing, Store
 
@@ -130,8 +130,8 @@ def _steps(store: Store, report: Report) -> Iterator[tuple[str, Callable[[], Non
 
 def _expect(fulfilled: bool, what: str) -> None:
     if not fulfilled:
-        raise StoreRefused(
-            f"it answers, but not as a store of sessions must: expected {what}."
+        raise StoreError(
+            f"It answers, but not as a store of sessions must: expected {what}."
             " Does it evict, or is it several servers behind one address?"
         )
 

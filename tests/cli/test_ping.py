@@ -160,7 +160,7 @@ def test_a_store_that_answers_wrongly_is_found_out(
     store.execute = execute  # type: ignore[method-assign]
     result = invoke("ping", "memory://")
     assert result.exit_code == 1
-    assert result.stderr.startswith(f"{step} failed. The store refuses us: it answers, but not")
+    assert result.stderr.startswith(f"{step} failed. It answers, but not as a store")
 
 
 def test_no_password_is_shown(invoke: Invoke, redis_tls_server: RedisServer, prefix: str) -> None:
