@@ -69,7 +69,7 @@ class Attempts:
     :param write: the command must not be repeated once it may have been executed
     """
 
-    __slots__ = ("_count", "_deadline", "_limit", "_mended", "_node", "_write")
+    __slots__ = ("_count", "_deadline", "_last", "_limit", "_mended", "_node", "_write")
 
     def __init__(self, deadline: float, limit: float, *, write: bool, node: str) -> None:
         self._deadline = deadline
@@ -78,12 +78,17 @@ class Attempts:
         self._node = node
         self._count = 0
         self._mended = False
+        self._last: Failure | None = None
 
     def start(self, now: float) -> float:
         """Begin an attempt; returns until when it may take.
 
         :raises DeadlineExceeded: there is no time left at all
+        :raises StoreError: the pause took what was left; the error of the attempt before it
         """
+        # Another attempt with hardly any time would end in a time-out, which tells nothing.
+        if self._last is not None and now + self._limit / 10 >= self._deadline:
+            raise self._last.error from self._last.__cause__
         if now >= self._deadline:
             raise DeadlineExceeded("the deadline passed before it could be sent", node=self._node)
         return min(self._deadline, now + self._limit)
@@ -110,4 +115,5 @@ class Attempts:
         self._count = min(self._count + 1, 10)
         if now + pause >= self._deadline:
             raise failure.error from failure.__cause__
+        self._last = failure
         return pause

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from dataclasses import dataclass, field
@@ -103,10 +104,10 @@ def handshake_failed(error: Exception, node: str) -> Failure:
     tls = error.__cause__ or error.__context__
     if isinstance(tls, ssl.SSLError):
         return connecting_failed(tls, node)
+    if "without any password" in str(error) or "no password is set" in str(error):
+        return refused("a password is given and the server has none configured", node)
     for kind, code in _HANDSHAKE_CODES:
         if isinstance(error, kind):
-            if "without any password" in str(error) or "no password is set" in str(error):
-                return refused("a password is given and the server has none configured", node)
             failure = from_reply(ReplyError(code), node)
             failure.broken = True
             return failure
@@ -140,7 +141,9 @@ def connecting_failed(error: OSError, node: str) -> Failure:
     elif isinstance(error, PermissionError):
         failure = refused("no permission to open the socket", node)
     else:
-        failure = unavailable(f"cannot connect: {error.strerror or type(error).__name__}", node)
+        # Not error.strerror: asyncio puts a sentence of its own there.
+        why = os.strerror(error.errno) if error.errno else type(error).__name__
+        failure = unavailable(f"cannot connect: {why}", node)
     failure.__cause__ = error
     return failure
 

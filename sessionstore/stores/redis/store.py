@@ -90,6 +90,11 @@ class RedisStore(Store):
             cursor, keys = reply
             yield from keys
 
+    @property
+    def connections(self) -> int:
+        """How many connections sync code has open, idle and in use."""
+        return self._blocking.pool.open
+
     def close(self) -> None:
         self._blocking.close()
         self._shared.sweep()

@@ -1,0 +1,1 @@
+"""The SQL store beyond the contract."""

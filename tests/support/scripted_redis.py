@@ -1,0 +1,72 @@
+"""A server that speaks RESP and says what a test wants it to say."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from types import TracebackType
+
+import hiredis
+
+Answer = Callable[[list[bytes]], bytes | None]
+
+
+class ScriptedRedis:
+    """Answers every command with ``answer(command)``; None closes the connection, b"" is silence.
+
+    ``commands`` lists what came, in order.
+    """
+
+    def __init__(self, answer: Answer | bytes) -> None:
+        self.answer: Answer = answer if callable(answer) else lambda command: answer
+        self.commands: list[list[bytes]] = []
+        self.connections = 0
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+
+    def __enter__(self) -> ScriptedRedis:
+        self._thread.start()
+        assert self._ready.wait(10)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+
+    @property
+    def url(self) -> str:
+        """For ``open_store``, without a query."""
+        return f"redis://127.0.0.1:{self.port}"
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        server = await asyncio.start_server(self._client, "127.0.0.1", 0)
+        self.port: int = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        await self._stop.wait()
+        server.close()
+
+    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        parser = hiredis.Reader(notEnoughData=Ellipsis)
+        try:
+            while data := await reader.read(65536):
+                parser.feed(data)
+                while (command := parser.gets()) is not Ellipsis:
+                    self.commands.append(command)
+                    answer = self.answer(command)
+                    if answer is None:
+                        return
+                    writer.write(answer)
+                    await writer.drain()
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
