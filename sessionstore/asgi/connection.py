@@ -189,17 +189,8 @@ class Connection:
         return self._session.cookie if isinstance(error, StoreError) else None
 
 
-def _stems_from(error: BaseException, origin: BaseException) -> bool:
-    """Whether an exception is that one, was raised because of it, or is a group around it."""
-    causes: list[BaseException | None] = [error]
-    seen = set()
-    while causes:
-        cause = causes.pop()
-        if cause is origin:
-            return True
-        if cause is not None and id(cause) not in seen:
-            seen.add(id(cause))
-            causes += [cause.__cause__, cause.__context__]
-            if isinstance(cause, BaseExceptionGroup):
-                causes += cause.exceptions
-    return False
+def _stems_from(error: BaseException | None, origin: BaseException) -> bool:
+    """Whether an exception is that one, was raised from it, or is a group of nothing else."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_stems_from(member, origin) for member in error.exceptions)
+    return error is origin or (error is not None and _stems_from(error.__cause__, origin))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from starlette.testclient import TestClient
 
-__all__ = ["DAY", "KEY", "NAME", "Clock", "Reply", "Site", "TestClient", "TheySent"]
+__all__ = ["DAY", "KEY", "NAME", "Clock", "Reply", "Site", "TestClient"]
 
 KEY = "the secret of these tests: 32 bytes or more"
 NAME = "session"
@@ -78,10 +79,6 @@ class Reply:
         return self.cookie is not None and self.cookie.startswith(f"{NAME}=null; ")
 
 
-Sent = Callable[[Message], Awaitable[None]]
-TheySent = list[tuple[bytes, bytes]]
-
-
 def scope_of(kind: str, cookie: str | Iterable[bytes] | None, **more: Any) -> dict[str, Any]:
     """A connection's scope.
 
@@ -115,7 +112,10 @@ async def call(app: Any, scope: dict[str, Any], *incoming: Message) -> Reply:
     reply, waiting = Reply(), iter(incoming)
 
     async def receive() -> Message:
-        return next(waiting)
+        for message in waiting:
+            return message
+        await asyncio.Event().wait()  # forever
+        raise AssertionError
 
     async def send(message: Message) -> None:
         reply.messages.append(message)
