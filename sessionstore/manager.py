@@ -194,6 +194,14 @@ class SessionManager:
         finally:
             self._report(state)
 
+    def resend(self, state: State) -> Cookie | None:
+        """The cookie of an unchanged session once more, for frameworks that refresh it each time.
+
+        :return: None unless this request has loaded the session and found the token current: an
+            old token must not overwrite the one that a login has set meanwhile
+        """
+        return self._commit.resend(state, self._clock())
+
     # -- deadlines --
 
     def _executor(self) -> Callable[[Command[Any]], Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -57,10 +58,16 @@ class Managers:
 
     Configurations are compared by value, because applications change their settings at run time
     (tests do it all the time) and a manager derives its keys only once.
+
+    :param on_report: each manager's
+    :param clock: each manager's: seconds since the epoch
     """
 
-    def __init__(self, on_report: Report | None = None) -> None:
+    def __init__(
+        self, on_report: Report | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
         self._on_report = on_report
+        self._clock = clock
         self._lock = threading.Lock()
         self._stores: dict[str, Store] = {}
         self._managers: dict[tuple[int, SessionConfig], SessionManager] = {}
@@ -80,7 +87,7 @@ class Managers:
         key = (id(store), config)
         manager = self._managers.get(key)
         if manager is None or manager.store is not store:
-            manager = SessionManager(store, config, on_report=self._on_report)
+            manager = SessionManager(store, config, on_report=self._on_report, clock=self._clock)
             with self._lock:
                 if len(self._managers) >= _MOST_MANAGERS:
                     self._managers.clear()

@@ -77,6 +77,10 @@ class Commit:
         state.settled()
         return cookie or ended
 
+    def resend(self, state: State, now: float) -> Cookie | None:
+        """See :meth:`~sessionstore.manager.SessionManager.resend`."""
+        return self._writing.resend(state, now)
+
     def _is_emptied(self, state: State, values: Mapping[str, Any]) -> bool:
         return state.cleared and not values and state.login is None and not self._config.keep_empty
 

@@ -222,6 +222,12 @@ class Writing:
 
     # -- afterwards --
 
+    def resend(self, state: State, now: float) -> Cookie | None:
+        """The client's own token once more, if this request has seen that it is current."""
+        if state.status is not Status.LOADED or state.record is None or not state.proven:
+            return None
+        return _cookie(_held(state), state.record, now)
+
     def _replaced(self, request: Request, stored: _Stored, secret: bytes | None) -> Cookie | None:
         """The compare-and-set has won, and so proved whether this client's token is current."""
         state, after = request.state, stored.record
