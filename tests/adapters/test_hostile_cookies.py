@@ -40,7 +40,9 @@ def cookie(value: bytes | str) -> bytes:
 
 
 def other_salt() -> str:
-    made = TimestampSigner(SECRET, salt="other", key_derivation="hmac", digest_method=hashlib.sha256)
+    made = TimestampSigner(
+        SECRET, salt="other", key_derivation="hmac", digest_method=hashlib.sha256
+    )
     return made.sign(mint().rsplit(".", 2)[0]).decode()
 
 

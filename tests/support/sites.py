@@ -182,7 +182,7 @@ def wsgi_send(app: Any, number: str, cookie: bytes | None) -> Answer:
     began: dict[str, Any] = {}
 
     def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        began.update(status=int(status.split()[0]), headers=list(headers))
+        began.update(status=int(status.split(maxsplit=1)[0]), headers=list(headers))
 
     body = app(environ, start_response)
     try:
@@ -235,7 +235,7 @@ async def asgi_send(app: Any, number: str, cookie: bytes | None) -> Answer:
 
     try:
         await app(scope, receive, send)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - as a server does
         # A server answers 500 if nothing was sent yet; Starlette has done so and raises again.
         answer.error = error
         answer.status = answer.status or 500
@@ -321,8 +321,6 @@ class StarletteSite(Site):
     def send(self, number: str, cookie: bytes | None) -> Answer:
         answer: Answer = run_in_thread(asgi_send(self.app, number, cookie))
         return answer
-
-
 
 
 class DjangoSite(Site):
