@@ -133,9 +133,5 @@ def print_table(*headings: str, rows: Sequence[tuple[str, ...]], right: int | No
         column.justify = "right" if index == right else "left"
     for row in rows:
         table.add_row(*row)
-    console().print(table)
-
-
-def console() -> Console:
-    """The terminal: made for each command, so that it writes to the present stdout."""
-    return Console(markup=False, highlight=False, emoji=False)
+    # Made here, so that it writes to what is stdout now.
+    Console(markup=False, highlight=False, emoji=False).print(table)

@@ -13,7 +13,6 @@ import click
 from sessionstore.cli.common import (
     NamesItsServer,
     call,
-    console,
     display_url,
     in_plain_words,
     json_option,
@@ -137,8 +136,7 @@ def _expect(fulfilled: bool, what: str) -> None:
 
 
 def _print(report: Report) -> None:
-    out = console()
-    out.print(f"{report.store}{'' if report.server is None else f'  ({report.server})'}")
+    click.echo(f"{report.store}{'' if report.server is None else f'  ({report.server})'}")
     if report.steps:
         rows = [(step, f"{spent:.2f}") for step, spent in report.steps]
         print_table("step", "ms", rows=rows, right=1)
