@@ -14,6 +14,7 @@ inspect.py     ``sessionstore inspect URL HANDLE``
 from __future__ import annotations
 
 import importlib.util
+import io
 import secrets
 import sys
 
@@ -32,6 +33,9 @@ def main() -> None:
         sys.exit(str(MissingExtra("the sessionstore command", "cli")))
     from sessionstore.cli.app import cli
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A session may hold any character, and a terminal or pipe may take only ASCII.
+        sys.stdout.reconfigure(errors="backslashreplace")
     cli(prog_name="sessionstore")
 
 

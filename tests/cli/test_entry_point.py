@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from sessionstore import open_store
+from tests.cli.conftest import SECRET, manager
 from tests.support.servers import RedisServer
 
 COMMAND = Path(sys.executable).parent / "sessionstore"
@@ -39,6 +41,25 @@ def test_pings_a_real_server(redis_server: RedisServer, prefix: str) -> None:
     assert result.returncode == 0, result.stderr
     assert re.search(r"\bdelete\b.*\d\.\d\d", result.stdout)
     assert result.stderr == ""
+
+
+def test_prints_any_character_to_any_terminal(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/sessions.db"
+    store = open_store(url)
+    sessions = manager(store)
+    session = sessions.open(None)
+    session["größe"] = "日本"
+    sessions.commit(session)
+    store.close()
+    assert session.handle is not None
+    result = run(
+        *(COMMAND, "inspect", url, session.handle, "--values"),
+        SESSIONSTORE_SECRET_KEY=SECRET,
+        PYTHONIOENCODING="ascii",
+    )
+    assert result.returncode == 0, result.stderr
+    assert r"gr\xf6\xdfe" in result.stdout
+    assert r"\u65e5\u672c" in result.stdout
 
 
 def test_fails_where_no_server_is(tmp_path: Path) -> None:
