@@ -183,7 +183,8 @@ def _decode_previous(data: bytes) -> Previous | None:
 
 
 def _to_ms(seconds: float) -> int:
-    return max(0, int(seconds * 1000))
+    # Rounded, not cut: n / 1000 * 1000 may come out just under n, and each write would lose 1 ms.
+    return max(0, round(seconds * 1000))
 
 
 def _largest(attributes: dict[str, bytes]) -> tuple[tuple[str, int], ...]:
