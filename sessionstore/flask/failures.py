@@ -1,0 +1,94 @@
+"""What a client is told when the store fails, wherever in a request that happens.
+
+In a view Flask asks its error handlers, and ours is one. An error in ``after_request`` functions,
+in URL converters or in another error handler never reaches those: Flask makes a 500 of it in
+``handle_exception``, so that is where it is met. And an error in ``save_session`` comes when the
+response is there already, which is turned into the answer in place.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from flask import Flask, Response
+
+from sessionstore.answers import answer_to
+from sessionstore.core.cookies import vary_with_cookie
+from sessionstore.core.errors import SessionError, SessionGone, StoreError
+
+logger = logging.getLogger("sessionstore")
+
+ANSWERED: Final = (StoreError, SessionGone)
+_OF_THE_OLD_BODY: Final = (
+    *("Content-Type", "Content-Length", "Content-Encoding", "Content-Language", "Content-Range"),
+    *("Content-Disposition", "Content-Location", "Content-MD5", "Accept-Ranges", "Link"),
+    *("ETag", "Last-Modified", "Expires", "Age", "Cache-Control", "Location", "Refresh"),
+)
+
+
+def vary(response: Response) -> None:
+    """Say that the response depends on the request's cookies."""
+    value = vary_with_cookie(response.headers.getlist("Vary"))
+    if value is not None:
+        response.headers["Vary"] = value
+
+
+def install(app: Flask) -> None:
+    """Have session errors answered. Handlers that the application registers go first."""
+
+    def answer(error: SessionError) -> Response:
+        return _answer(app, error)
+
+    handlers = app.error_handler_spec[None][None]
+    for kind in ANSWERED:
+        handlers.setdefault(kind, answer)
+    inherited = app.handle_exception
+
+    def handle_exception(e: Exception) -> Response:
+        if not isinstance(e, ANSWERED):
+            return inherited(e)
+        return app.finalize_request(_ask_handlers(app, e), from_error_handler=True)
+
+    app.handle_exception = handle_exception  # type: ignore[method-assign]
+
+
+def turn_into_answer(app: Flask, response: Response, error: SessionError) -> None:
+    """Make this response the answer to an error, keeping only headers that are not its body's.
+
+    :raises SessionError: the error itself, if it is the application's own doing
+    """
+    if not isinstance(error, ANSWERED):
+        raise error
+    answer = _ask_handlers(app, error)
+    close = getattr(response.response, "close", None)
+    for name in _OF_THE_OLD_BODY:
+        response.headers.remove(name)
+    for name in dict.fromkeys(answer.headers.keys()):
+        if name.lower() != "set-cookie":
+            response.headers.setlist(name, answer.headers.getlist(name))
+    response.status = answer.status
+    response.response = answer.response
+    response.direct_passthrough = answer.direct_passthrough
+    response.call_on_close(answer.close)
+    if close is not None:
+        close()
+
+
+def _ask_handlers(app: Flask, error: SessionError) -> Response:
+    """What the application's handlers say, or ours."""
+    try:
+        return app.make_response(app.handle_user_exception(error))
+    except Exception:
+        logger.exception("the error handler for %s failed", type(error).__name__)
+        return _answer(app, error)
+
+
+def _answer(app: Flask, error: SessionError) -> Response:
+    answer = answer_to(error)
+    assert answer is not None  # noqa: S101 (it is one of ANSWERED)
+    if isinstance(error, SessionGone):
+        logger.info("%s", error)
+    response = app.response_class(answer.text, answer.status, list(answer.headers))
+    vary(response)
+    return response
