@@ -15,6 +15,8 @@ from sessionstore import settings as shared
 from sessionstore.asgi import SessionMiddleware
 from sessionstore.asgi.middleware import Settings
 from sessionstore.django.configuration import OPTIONS
+from sessionstore.flask import SessionStore
+from sessionstore.flask.settings import OPTIONS as FLASK_OPTIONS
 from sessionstore.stores.base import DEFAULT_PREFIX, DEFAULT_TIMEOUT
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "settings.md"
@@ -72,6 +74,13 @@ def test_django() -> None:
     documented = {name for name in names("Django") if name.isupper()}
     own = {name for name in documented if name.startswith("SESSION_")} | {"SESSIONSTORE"}
     assert documented - own == OPTIONS
+
+
+def test_flask() -> None:
+    documented = {name for name in names("Flask") if name.startswith("SESSIONSTORE_")}
+    assert documented == {f"SESSIONSTORE_{name.upper()}" for name in FLASK_OPTIONS}
+    parameters = set(inspect.signature(SessionStore).parameters) - {"app", "options"}
+    assert parameters <= names("Flask")
 
 
 def test_asgi_parameters_and_their_defaults() -> None:
