@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 from sessionstore.core import expiry
@@ -79,6 +81,8 @@ class SessionConfig:
         assign("secret_key", _as_key(self.secret_key, "secret_key"))
         for name in ("secret_key_fallbacks", "encryption_keys"):
             assign(name, _as_keys(getattr(self, name), name))
+        if isinstance(self.identity_keys, str):
+            raise ConfigurationError("identity_keys: give a list of names, not one name")
         assign("identity_keys", tuple(self.identity_keys))
         merge = self.merge.items() if isinstance(self.merge, Mapping) else self.merge
         assign("merge", tuple(merge))
@@ -95,8 +99,10 @@ class SessionConfig:
                 raise ConfigurationError(f"{name}={value!r}: give seconds, more than 0, or None")
         for name in ("rotation_grace", "clock_skew", "compress_over"):
             value = getattr(self, name)
-            if not value >= 0:
-                raise ConfigurationError(f"{name}={value!r}: must not be negative")
+            if not 0 <= value < math.inf:
+                raise ConfigurationError(f"{name}={value!r}: must not be negative, or infinite")
+        if math.isnan(self.idle_timeout):
+            raise ConfigurationError(f"idle_timeout={self.idle_timeout!r}: give seconds")
         if not self.max_size > 0:
             raise ConfigurationError(f"max_size={self.max_size!r}: give bytes, more than 0")
 
@@ -139,10 +145,15 @@ def _as_key(secret: Secret, name: str) -> bytes:
         )
     key = _as_bytes(secret)
     if len(key) < MIN_SECRET_BYTES:
-        warnings.warn(
-            f"{name} has {len(key)} bytes; use at least {MIN_SECRET_BYTES} random ones"
-            " (`sessionstore new-key`)",
-            WeakSecretWarning,
-            stacklevel=4,
-        )
+        _warn_of_weakness(key, name)
     return key
+
+
+@lru_cache(maxsize=64)  # once for each key: frameworks make the same configuration at each request
+def _warn_of_weakness(key: bytes, name: str) -> None:
+    warnings.warn(
+        f"{name} has {len(key)} bytes; use at least {MIN_SECRET_BYTES} random ones"
+        " (`sessionstore new-key`)",
+        WeakSecretWarning,
+        stacklevel=5,
+    )
