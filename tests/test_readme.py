@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,11 @@ def example(title: str) -> str:
 
 
 @pytest.fixture
-def url(redis_server: RedisServer, prefix: str) -> str:
-    return f"{redis_server.url}?prefix={prefix}"
+def url(redis_server: RedisServer, prefix: str) -> Iterator[str]:
+    """A real Redis; afterwards it holds the example's session, and nobody else does."""
+    yield f"{redis_server.url}?prefix={prefix}"
+    with redis_server.client() as client:
+        assert len(client.keys(f"{prefix}:s:*")) == 1
 
 
 def run(title: str, url: str) -> dict[str, Any]:
