@@ -64,9 +64,12 @@ def turn_into_answer(app: Flask, response: Response, error: SessionError) -> Non
     close = getattr(response.response, "close", None)
     for name in _OF_THE_OLD_BODY:
         response.headers.remove(name)
-    for name in dict.fromkeys(answer.headers.keys()):
-        if name.lower() != "set-cookie":
-            response.headers.setlist(name, answer.headers.getlist(name))
+    for name, value in answer.headers:
+        if name.lower() == "set-cookie":
+            response.headers.add(name, value)
+        elif name.lower() != "vary":
+            response.headers.set(name, value)
+    response.vary.update(answer.vary)
     response.status = answer.status
     response.response = answer.response
     response.direct_passthrough = answer.direct_passthrough

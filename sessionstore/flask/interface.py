@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from flask import Flask, Request, Response
+from flask import Flask, Request, Response, has_request_context
+from flask.globals import request_ctx
 from flask.sessions import SessionInterface, SessionMixin
 
 from sessionstore.core.cookies import Cookie, check_settings, find_values
-from sessionstore.core.errors import SessionError, StoreError
+from sessionstore.core.errors import ConfigurationError, SessionError, StoreError
 from sessionstore.core.state import Status
 from sessionstore.flask import failures
 from sessionstore.flask.session import FlaskSession
@@ -18,6 +19,8 @@ from sessionstore.flask.settings import SettingsReader
 from sessionstore.settings import Managers
 
 logger = logging.getLogger("sessionstore")
+
+_SAME_SITE: Final = ("Lax", "Strict", "None")
 
 
 class StoreSessionInterface(SessionInterface):
@@ -37,12 +40,17 @@ class StoreSessionInterface(SessionInterface):
 
         :raises ConfigurationError: saying what to change
         """
+        same_site = self.get_cookie_samesite(app)
+        if same_site is not None and same_site.title() not in _SAME_SITE:
+            raise ConfigurationError(
+                f"SESSION_COOKIE_SAMESITE={same_site!r}: use 'Lax', 'Strict' or 'None'"
+            )
         check_settings(
             self.get_cookie_name(app),
             secure=self.get_cookie_secure(app) or self.get_cookie_partitioned(app),
             path=self.get_cookie_path(app),
             domain=self.get_cookie_domain(app),
-            same_site=self.get_cookie_samesite(app),
+            same_site=same_site,
         )
 
     def get_cookie_samesite(self, app: Flask) -> str | None:
@@ -72,16 +80,21 @@ class StoreSessionInterface(SessionInterface):
         """Commit the session and set the headers. A store error turns the response into a 503."""
         if not isinstance(session, FlaskSession):
             raise TypeError(f"save_session() got a {type(session).__name__} it did not open")
+        before, session.written_to = session.written_to, response
+        outcome = session.outcome
         if not session.failed:
             session.late = session.state.headers_sent = False
             try:
-                session.outcome = self._commit(app, session) or session.outcome
+                session.outcome = self._commit(app, session) or outcome
             except SessionError as error:
                 session.failed = True
                 session.outcome = Cookie(None) if session.signs_out else None
+                if not _is_served(session):
+                    raise
                 failures.turn_into_answer(app, response, error)
             self._commit_when_closed(session, response)
-        self._set_headers(app, session, response)
+        if before is not response or session.outcome != outcome:
+            self._set_headers(app, session, response)
 
     def _commit(self, app: Flask, session: FlaskSession) -> Cookie | None:
         refresh = self._refreshes(app, session)
@@ -119,15 +132,15 @@ class StoreSessionInterface(SessionInterface):
             response.call_on_close(lambda: self._commit_late(session))
 
     def _commit_late(self, session: FlaskSession) -> None:
-        state = session.state
+        state, session.written_to = session.state, None
         if session.failed or session.content() is None:
             return
         if state.status is Status.NEW:
             if state.dirty and not session.is_only_permanent:
                 logger.warning("a new session was begun after its cookie could be sent: dropped")
             return
-        session.tell_core()
         try:
+            session.tell_core()
             session.settings.manager.save(state, session)
         except SessionError as error:
             session.failed = True
@@ -156,3 +169,8 @@ class StoreSessionInterface(SessionInterface):
             response.set_cookie(name, cookie.value, max_age=cookie.max_age, **attributes)
         if "Cache-Control" not in response.headers:
             response.headers["Cache-Control"] = "no-store"
+
+
+def _is_served(session: FlaskSession) -> bool:
+    """Whether somebody gets the response: a test's ``session_transaction`` throws it away."""
+    return has_request_context() and request_ctx.session is session

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from flask import Response
 from flask.sessions import SessionMixin
 
 from sessionstore.core.cookies import Cookie
@@ -28,6 +29,8 @@ class FlaskSession(Session, SessionMixin):
         super().__init__(state)
         self.outcome: Cookie | None = None
         """What became of the cookie so far."""
+        self.written_to: Response | None = None
+        """The response that tells of it. An error later in the request may begin another."""
         self.failed = False
         """Whether a commit failed: then no other is tried."""
         self.late = False
@@ -75,14 +78,14 @@ class FlaskSession(Session, SessionMixin):
         self.state.headers_sent = self.state.status is not Status.NEW
 
     def login(self, user_id: object) -> None:
+        """Make it this user's; see :meth:`sessionstore.Session.login`."""
         self.state.headers_sent = self.late
         super().login(user_id)
 
     def rotate(self) -> None:
+        """Give it a new secret at commit; see :meth:`sessionstore.Session.rotate`."""
         self.state.headers_sent = self.late
         super().rotate()
-
-    login.__doc__, rotate.__doc__ = Session.login.__doc__, Session.rotate.__doc__
 
     # -- for the interface --
 
@@ -112,10 +115,12 @@ class FlaskSession(Session, SessionMixin):
         """Translate what Flask and Flask-Login keep among the attributes."""
         state = self.state
         permanent = bool(dict.get(self, PERMANENT))
-        begins = state.record is None or state.destroyed
-        if permanent and (begins or not self._was_permanent or self.asks_for_refresh):
-            state.lifetime = Lifetime(self.settings.permanent_lifetime)
-        elif self._was_permanent and not permanent and not begins:
+        record = None if state.destroyed else state.record
+        if permanent:
+            # What is permanent already keeps the timeouts that it has.
+            if record is None or record.browser or not self._was_permanent:
+                state.lifetime = Lifetime(self.settings.permanent_lifetime)
+        elif self._was_permanent and record is not None:
             idle = self.settings.manager.config.idle_timeout
             state.lifetime = Lifetime(idle, browser=True)
         state.permanent = self._was_permanent = permanent
