@@ -36,9 +36,13 @@ class Ending:
         if state.status is not Status.LOADED:
             state.destroyed = False
             return None
-        deleted = yield from self._delete_ours(state)
+        token, deleted = state.token, (yield from self._delete_ours(state))
         self.forget(state)
-        return Cookie(None) if deleted else None
+        if not deleted:
+            # The browser may hold the new session's cookie by now: no other may overwrite it.
+            state.status, state.token = Status.VOID, token
+            return None
+        return Cookie(None)
 
     def _delete_ours(self, state: State) -> Flow[bool]:
         """Delete whatever this session has become, unless somebody has logged in or out of it."""
