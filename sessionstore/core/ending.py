@@ -9,6 +9,7 @@ from sessionstore.core.errors import (
     DeadlineExceeded,
     OutcomeUnknown,
     RecordUnreadable,
+    StoreError,
 )
 from sessionstore.core.flow import Flow
 from sessionstore.core.opening import Opening
@@ -70,8 +71,11 @@ class Ending:
         """Delete by version. After a lost reply once more: what is missing then was deleted."""
         try:
             return (yield from self._verbs.delete(key, version))
-        except OutcomeUnknown:
-            result = yield from self._verbs.delete(key, version)
+        except OutcomeUnknown as lost:
+            try:
+                result = yield from self._verbs.delete(key, version)
+            except StoreError as error:
+                raise lost from error
             return Deleted() if isinstance(result, Missing) else result
 
     def forget(self, state: State) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sessionstore import SessionGone
+from sessionstore import OutcomeUnknown, SessionGone, StoreUnavailable
 from sessionstore.core.state import Status
 from tests.core.support import World, status, token_of
+from tests.support.scripted_store import loses_reply, raises
 
 
 def test_a_logout_after_somebody_logged_in_ends_nothing_and_touches_no_cookie() -> None:
@@ -35,3 +36,16 @@ def test_what_is_written_after_such_a_logout_is_refused_and_begins_no_session() 
     with pytest.raises(SessionGone, match=token[:16]):
         world.manager.commit(late)
     assert world.size == 1
+
+
+def test_a_delete_of_unknown_outcome_stays_unknown_when_it_cannot_be_repeated() -> None:
+    # As "unavailable", a site that prefers pages would drop it as a write that never happened.
+    world = World(on_unavailable="anonymous")
+    token = world.begin(only=1)
+    session = world.open(token)
+    world.store.on("delete", loses_reply, raises(StoreUnavailable("connection refused")))
+
+    del session["only"]
+
+    with pytest.raises(OutcomeUnknown):
+        world.manager.commit(session)
