@@ -55,7 +55,7 @@ class CookieHeaders:
     def applied(self, message: Message, cookie: Cookie | None, *, varies: bool) -> Message:
         """A copy of the message that begins a response, with the session's headers."""
         headers: Headers = list(message.get("headers") or ())
-        if varies or cookie is not None:
+        if varies:
             _add_vary(headers)
         if cookie is not None:
             headers.append((b"set-cookie", self._set_cookie(cookie).encode("latin-1")))

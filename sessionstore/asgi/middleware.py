@@ -25,6 +25,7 @@ class Settings(TypedDict, total=False):
     """The core's settings that the middleware takes by name; ``SessionConfig`` explains them."""
 
     encryption_keys: Iterable[Secret]
+    encrypt: bool
     idle_timeout: float
     absolute_timeout: float | None
     touch_interval: float | None

@@ -33,10 +33,12 @@ View = Callable[[Any], Any]
 class Reply:
     """What a server was told by an application.
 
+    :param received: the types of the messages that the application took from the server
     :param error: what the application raised
     """
 
     messages: list[Message] = field(default_factory=list)
+    received: list[str] = field(default_factory=list)
     error: BaseException | None = None
 
     @property
@@ -113,6 +115,7 @@ async def call(app: Any, scope: dict[str, Any], *incoming: Message) -> Reply:
 
     async def receive() -> Message:
         for message in waiting:
+            reply.received.append(message["type"])
             return message
         await asyncio.Event().wait()  # forever
         raise AssertionError

@@ -352,10 +352,9 @@ async def test_an_application_that_answers_by_itself_after_we_did_is_ended() -> 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         scope["session"]["a"] = 1
         for _ in range(2):
-            try:
+            with pytest.raises(StoreUnavailable):
                 await send({"type": "http.response.start", "status": 200, "headers": []})
-            except StoreUnavailable:
-                scope["session"]["b"] = 1
+            scope["session"]["b"] = 1
 
     site = Site(app)
     site.store.down(DOWN)

@@ -209,6 +209,14 @@ async def test_vary_keeps_what_the_application_said(theirs: list[bytes], vary: s
     assert reply.header("vary") == vary
 
 
+async def test_a_response_that_sets_the_cookie_varies_in_any_case() -> None:
+    def view(session: Any) -> None:
+        session["a"] = 1
+        session.accessed = False
+
+    assert (await Site().get(view)).header("vary") == "Cookie"
+
+
 async def test_a_start_without_headers_gets_them() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         scope["session"]["a"] = 1

@@ -249,6 +249,7 @@ async def test_a_session_that_cannot_be_loaded_is_denied_by_a_503() -> None:
     reply = await site.connect(cookie=token, **DENIAL)
 
     assert reply.types == ["websocket.http.response.start", "websocket.http.response.body"]
+    assert reply.received == ["websocket.connect"], "a server may wait for that"
     assert reply.status == 503
     assert reply.cookie is None
     assert b"secret-host" not in reply.body
@@ -281,6 +282,7 @@ async def test_a_session_that_cannot_be_stored_is_denied_too() -> None:
     reply = await site.connect(cookie=token, **DENIAL)
 
     assert (reply.types[0], reply.status) == ("websocket.http.response.start", 503)
+    assert reply.received == ["websocket.connect"]
     assert reply.error is None
 
 
@@ -343,6 +345,22 @@ async def test_a_failure_at_the_close_closes_with_an_error(
     assert reply.error is DOWN
     assert reply.messages[-1]["code"] == 1011
     assert "could not be stored" in caplog.text
+    assert site.verbs == ["load", "replace"]
+
+
+async def test_which_is_not_tried_again() -> None:
+    async def chat(websocket: WebSocket) -> None:
+        await websocket.accept()
+        websocket.session["a"] = 1
+        with pytest.raises(StoreUnavailable):
+            await websocket.close()
+
+    site = Site(endpoint(chat))
+    token = await site.begin()
+    site.store.on("replace", raises(DOWN))
+    reply = await site.connect(cookie=token)
+
+    assert reply.error is None
     assert site.verbs == ["load", "replace"]
 
 
