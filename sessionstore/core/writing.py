@@ -130,7 +130,7 @@ class Writing:
                 self._ending.forget(state)
                 return Cookie(None)
             if isinstance(result, _Stored):
-                return self._replaced(request, result, secret)
+                return self._replaced(request, result, after.epoch, secret)
             if not intent.writes:
                 return None  # a touch: somebody else was active, or the session has ended
             theirs = self._meet(request, found.record, result)
@@ -228,10 +228,16 @@ class Writing:
             return None
         return _cookie(_held(state), state.record, now)
 
-    def _replaced(self, request: Request, stored: _Stored, secret: bytes | None) -> Cookie | None:
+    def _replaced(
+        self, request: Request, stored: _Stored, epoch: int, secret: bytes | None
+    ) -> Cookie | None:
         """The compare-and-set has won, and so proved whether this client's token is current."""
         state, after = request.state, stored.record
         self._settle(request, stored)
+        if after.epoch != epoch:
+            # Our write lies beneath another's login or logout: nothing of theirs is ours to read.
+            state.status, state.record = Status.VOID, None
+            return None
         token = _held(state)
         if secret is not None:
             flags = self._flags(state, after, request.now)
