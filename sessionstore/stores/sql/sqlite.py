@@ -11,6 +11,7 @@ import asyncio
 import math
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,9 @@ from sessionstore.stores.sql.statements import Rows, Statements
 DEFAULT_MAX_CONNECTIONS = 16
 NEEDED = (3, 35, 0)
 """SQLite's RETURNING, from 2021."""
+
+# Of the module, since two stores in one process may name one file.
+_creating = threading.Lock()
 
 
 class SQLite(Database):
@@ -72,8 +76,12 @@ class SQLite(Database):
         self._threads: ThreadPoolExecutor | None = None
 
     def _open(self) -> sqlite3.Connection:
-        with suppress(OSError):  # then SQLite says what is wrong
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        # Closing *any* descriptor of a file drops all POSIX locks that this process has on it. With
+        # SQLite's own dropped, another process that leaves deletes the log which we still write
+        # to. So the file is opened by SQLite only, but for the moment in which it is made.
+        with _creating, suppress(OSError):  # it is there; or SQLite says what is wrong
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            os.close(os.open(self._path, flags, 0o600))
         connection = sqlite3.connect(
             self._path, timeout=0, isolation_level=None, check_same_thread=False
         )
