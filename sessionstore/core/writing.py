@@ -149,7 +149,9 @@ class Writing:
         after = rotation.following(
             found, intent, attributes, self._config, request.now, request.entropy
         )
-        wanted = intent.rotate or (intent.changes_hands and not state.minted)
+        # A secret that this request has made and nobody has seen yet is as good as a new one.
+        unseen = state.minted and not state.headers_sent
+        wanted = intent.rotate or (intent.changes_hands and not unseen)
         if not (wanted and state.proven):
             return after, None
         if state.headers_sent:

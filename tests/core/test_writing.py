@@ -33,3 +33,29 @@ def test_a_write_found_beneath_a_login_was_done_and_nothing_more_is() -> None:
     with pytest.raises(SessionGone):
         world.manager.commit(session)
     assert world.open(login) == {"a": 2}
+
+
+def test_a_token_sent_before_a_login_is_not_good_after_it_though_this_request_made_it() -> None:
+    world = World(subject_key="_user_id")
+    session = world.open()
+    session["cart"] = 1
+    sent = token_of(world.manager.commit(session))
+
+    session.state.headers_sent = True  # a stream, a WebSocket
+    session["_user_id"] = "ann"
+
+    with pytest.raises(HeadersAlreadySent):
+        world.manager.commit(session)
+    assert world.open(sent).subject is None
+
+
+def test_a_session_that_begins_with_a_login_needs_no_second_secret() -> None:
+    world = World(subject_key="_user_id")
+    session = world.open()
+    session["cart"] = 1
+    created = token_of(world.manager.commit(session))
+
+    session["_user_id"] = "ann"
+
+    assert token_of(world.manager.commit(session)) == created
+    assert world.open(created).subject == "ann"
