@@ -78,6 +78,7 @@ class SessionManager:
         sealer = Sealer(
             config.keys,
             config.encryption,
+            encrypt=config.encrypt,
             compression=config.compression,
             compress_over=config.compress_over,
             max_size=config.max_size,

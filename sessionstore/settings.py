@@ -2,7 +2,7 @@
 
 Keys and URL come from the explicit option, then the environment (``SESSIONSTORE_URL``,
 ``SESSIONSTORE_SECRET_KEY``), then the framework's own secret; fallbacks only from the source
-that the key itself came from.
+that the key itself came from (``SESSIONSTORE_SECRET_KEY_FALLBACKS``, separated by spaces).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from sessionstore.stores.url import open_store
 
 URL_VARIABLE: Final = "SESSIONSTORE_URL"
 SECRET_VARIABLE: Final = "SESSIONSTORE_SECRET_KEY"  # noqa: S105 (the name of a variable)
+FALLBACKS_VARIABLE: Final = "SESSIONSTORE_SECRET_KEY_FALLBACKS"
 _MOST_MANAGERS: Final = 64
 
 
@@ -44,12 +45,19 @@ def find_keys(
     framework: Secret | None,
     framework_fallbacks: Iterable[Secret],
 ) -> tuple[Secret | None, tuple[Secret, ...]]:
-    """The secret key and its fallbacks (newest first), from one source; None: there is none."""
+    """The secret key and its fallbacks (newest first), from one source; None: there is none.
+
+    :raises ConfigurationError: the fallbacks are one key instead of a list of keys
+    """
+    for fallbacks in (explicit_fallbacks, framework_fallbacks):
+        if isinstance(fallbacks, (str, bytes)):
+            # Taken for a list, its characters would each become a key that anybody can guess.
+            raise ConfigurationError("secret key fallbacks: give a list of keys, not one key")
     if explicit:
         return explicit, tuple(explicit_fallbacks)
     variable = os.environ.get(SECRET_VARIABLE)
     if variable:
-        return variable, ()
+        return variable, tuple(os.environ.get(FALLBACKS_VARIABLE, "").split())
     return framework or None, tuple(framework_fallbacks)
 
 

@@ -66,7 +66,11 @@ def test_the_stores_common_options() -> None:
 
 
 def test_the_environment() -> None:
-    assert set(rows("The environment")) == {shared.URL_VARIABLE, shared.SECRET_VARIABLE}
+    assert set(rows("The environment")) == {
+        shared.URL_VARIABLE,
+        shared.SECRET_VARIABLE,
+        shared.FALLBACKS_VARIABLE,
+    }
 
 
 def test_django() -> None:

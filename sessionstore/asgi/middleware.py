@@ -154,7 +154,9 @@ class SessionMiddleware:
 def _configure(
     secret_key: object, fallbacks: Iterable[object], max_age: int | None, settings: Settings
 ) -> SessionConfig:
-    key, retired = find_keys(_plain(secret_key), map(_required, fallbacks), None, ())
+    if not isinstance(fallbacks, (str, bytes)):
+        fallbacks = [_plain(fallback) or "" for fallback in fallbacks]
+    key, retired = find_keys(_plain(secret_key), fallbacks, None, ())
     if key is None:
         raise ConfigurationError(
             f"secret_key is missing or empty: give the middleware one, or set {SECRET_VARIABLE}"
@@ -186,7 +188,3 @@ def _plain(secret: object) -> Secret | None:
     if not str(text).strip("*"):
         raise ConfigurationError("secret_key is empty, or hides its value: give it as a string")
     return str(text)
-
-
-def _required(secret: object) -> Secret:
-    return _plain(secret) or ""

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from sessionstore.settings import SECRET_VARIABLE
+from sessionstore.settings import FALLBACKS_VARIABLE, SECRET_VARIABLE
 
 ENCRYPTION_VARIABLE: Final = "SESSIONSTORE_ENCRYPTION_KEY"
 
@@ -36,7 +36,7 @@ def secret_keys(file: Path | None) -> tuple[bytes, ...]:
 
     :raises click.UsageError: there are none
     """
-    keys = _keys(file, SECRET_VARIABLE)
+    keys = _keys(file, SECRET_VARIABLE, FALLBACKS_VARIABLE)
     if not keys:
         raise click.UsageError(
             "A record is read only after its authenticator was checked. Set"
@@ -50,10 +50,11 @@ def encryption_keys(file: Path | None) -> tuple[bytes, ...]:
     return _keys(file, ENCRYPTION_VARIABLE)
 
 
-def _keys(file: Path | None, variable: str) -> tuple[bytes, ...]:
+def _keys(file: Path | None, variable: str, fallbacks: str = "") -> tuple[bytes, ...]:
     if file is None:
         key = os.environ.get(variable, "")
-        return (key.encode(),) if key else ()
+        retired = os.environ.get(fallbacks, "").split() if fallbacks else []
+        return tuple(text.encode() for text in (key, *retired)) if key else ()
     lines = (line.strip() for line in file.read_bytes().splitlines())
     keys = tuple(line for line in lines if line)
     if not keys:

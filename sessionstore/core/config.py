@@ -34,6 +34,8 @@ class SessionConfig:
         (``sessionstore new-key`` makes one)
     :param secret_key_fallbacks: retired keys that still verify, newest first
     :param encryption_keys: newest first; the first encrypts attributes at rest, all decrypt
+    :param encrypt: False: the encryption keys only decrypt, for the deployments before the first
+        that encrypts and after the last that does
     :param idle_timeout: seconds without activity after which a session ends
     :param absolute_timeout: seconds after creation (or login) at which a session ends whatever
         its activity; None: 30 days, or the idle timeout where that is longer
@@ -58,6 +60,7 @@ class SessionConfig:
     secret_key: Secret = field(repr=False)
     secret_key_fallbacks: Iterable[Secret] = field(default=(), repr=False)
     encryption_keys: Iterable[Secret] = field(default=(), repr=False)
+    encrypt: bool = True
     idle_timeout: float = DEFAULT_IDLE_TIMEOUT
     absolute_timeout: float | None = None
     browser_session: bool = False

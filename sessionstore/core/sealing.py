@@ -36,6 +36,7 @@ class Sealer:
 
     :param secret_keys: newest first; the first authenticates plain records
     :param encryption_keys: newest first; with any, the first encrypts what is written
+    :param encrypt: False: the encryption keys only decrypt
     :param compression: ``"auto"`` (zstd where ``zstandard`` is installed, else zlib), ``"zlib"``,
         ``"zstd"`` or ``"none"``
     :param compress_over: bytes of payload from which on compression is tried
@@ -47,14 +48,15 @@ class Sealer:
         secret_keys: Sequence[bytes],
         encryption_keys: Sequence[bytes] = (),
         *,
+        encrypt: bool = True,
         compression: str = "auto",
         compress_over: int = 1024,
         max_size: int = 256 * 1024,
     ) -> None:
         self._plain_keys = [_Key(secret, b"record") for secret in secret_keys]
         self._encryption_keys = [_Key(secret, b"encryption") for secret in encryption_keys]
-        self.encrypts = bool(encryption_keys)
-        self.key_id = (self._encryption_keys or self._plain_keys)[0].id
+        self.encrypts = bool(encryption_keys) and encrypt
+        self.key_id = (self._encryption_keys if self.encrypts else self._plain_keys)[0].id
         self.max_size = max_size
         self._compress_over = compress_over
         self._zstd = _import_zstandard(required=compression == "zstd")

@@ -16,6 +16,7 @@ from sessionstore.core.errors import ConfigurationError
 from sessionstore.django.errors import SettingsError
 from sessionstore.manager import SessionManager
 from sessionstore.settings import (
+    FALLBACKS_VARIABLE,
     SECRET_VARIABLE,
     URL_VARIABLE,
     Managers,
@@ -72,6 +73,7 @@ def _snapshot() -> tuple[Any, ...]:
         list(settings.SECRET_KEY_FALLBACKS),
         os.environ.get(URL_VARIABLE),
         os.environ.get(SECRET_VARIABLE),
+        os.environ.get(FALLBACKS_VARIABLE),
     )
 
 
