@@ -30,6 +30,8 @@ class FaultProxy:
     ``"slices"``     the reply arrives byte by byte, every ``delay`` seconds
     ``"instead"``    the reply is replaced by ``proxy.instead``
     ===============  ===========================================================================
+
+    ``proxy.accepted`` counts connections; ``proxy.requests`` has what clients sent, chunk by chunk.
     """
 
     def __init__(self, upstream: Path | tuple[str, int], fault: str = "") -> None:
@@ -37,6 +39,8 @@ class FaultProxy:
         self.delay = 0.0
         self.instead = b""
         self.accepted = 0
+        self.requests: list[bytes] = []
+        self.connected = threading.Event()
         self._upstream = upstream
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(0.05)
@@ -87,6 +91,7 @@ class FaultProxy:
                 client, _ = self._listener.accept()
                 self.accepted += 1
                 self._connect(client)
+                self.connected.set()
 
     def _connect(self, client: socket.socket) -> None:
         if isinstance(self._upstream, Path):
@@ -121,6 +126,7 @@ class FaultProxy:
             sock.close()
 
     def _request(self, data: bytes, server: socket.socket, client: socket.socket) -> bool:
+        self.requests.append(data)
         if self.fault == "reset":
             _reset(client)
             return False

@@ -109,7 +109,8 @@ class Channel(asyncio.Protocol):
         return future
 
     def _flush(self) -> None:
-        if self._unsent and not self._closed.done():
+        # On a transport that is closing it would vanish: then it stays unsent, and is sent anew.
+        if self._unsent and not self._transport.is_closing():
             data = b"".join(self._unsent)
             self._unsent.clear()
             self._transport.write(data)

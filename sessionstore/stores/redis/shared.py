@@ -29,6 +29,7 @@ class Line:
         self._channel: Channel | None = None
         self._connecting: asyncio.Task[Channel | Failure] | None = None
         self._retired: set[Channel] = set()
+        self._closed = False
 
     async def exchange(self, packed: bytes, until: float) -> Any:
         """Send one command and wait for its reply, which may be a ``ReplyError``.
@@ -70,6 +71,9 @@ class Line:
         channel.retire()
 
     async def _connect(self, until: float) -> Channel:
+        if self._closed:
+            # Nobody would close what is opened now.
+            raise unavailable("the store was closed", self._endpoint.node)
         # All who need the connection wait for one attempt, and none of them can cancel it.
         if self._connecting is None or self._connecting.done():
             self._connecting = asyncio.get_running_loop().create_task(
@@ -104,7 +108,8 @@ class Line:
         return channel
 
     async def aclose(self) -> None:
-        """Close everything, in this loop."""
+        """Close everything, in this loop, for good."""
+        self._closed = True
         channels = {*self._retired, *({self._channel} if self._channel else ())}
         self._channel, self._retired = None, set()
         connecting, self._connecting = self._connecting, None
@@ -142,9 +147,10 @@ class SharedTransport:
         """See :meth:`sessionstore.stores.base.Store.aexecute`."""
         packed = pack(command.request)
         attempts = Attempts(deadline, self._limit, write=command.write, node=self._endpoint.node)
-        line = self._lines.get()
         while True:
             until = attempts.start(time.monotonic())
+            # Each time, because the one before may have been closed meanwhile.
+            line = self._lines.get()
             try:
                 reply = await line.exchange(packed, until)
                 if not isinstance(reply, ReplyError):

@@ -162,6 +162,7 @@ class _Lane:
         self._database = database
         self._pid = os.getpid()
         self._connections: list[psycopg.AsyncConnection[Any]] = []
+        self._running: set[asyncio.Task[Rows]] = set()
         self._engine: AsyncEngine = create_async_engine(
             "postgresql+psycopg_async://",
             async_creator=self._connect,
@@ -180,6 +181,8 @@ class _Lane:
         """One attempt, which ends in time whatever becomes of the statement."""
         sent: list[bool] = []
         task = asyncio.get_running_loop().create_task(self._run(command, sent))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
         try:
             await asyncio.wait({task}, timeout=max(until - time.monotonic(), 0))
             if task.done():
@@ -199,6 +202,10 @@ class _Lane:
             raise self._database.explain(error) from None
 
     async def aclose(self) -> None:
+        for task in list(self._running):
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
         await self._engine.dispose()
 
     def abandon(self) -> None:

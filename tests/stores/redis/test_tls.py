@@ -1,0 +1,156 @@
+"""TLS: chain and host name verified, and never a fallback."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import trustme
+
+from sessionstore.core.errors import StoreRefused, StoreUnavailable
+from sessionstore.stores.url import open_store
+from sessionstore.testing.driving import value
+from tests.stores.carrying import BOTH, Stopwatch, carry
+from tests.support.certificates import Certificates
+from tests.support.servers import RedisServer, run_redis_tls
+
+TIMEOUT = 1.0
+
+
+def refused(url: str, how: str, match: str | None = None) -> None:
+    store = open_store(url)
+    with Stopwatch(TIMEOUT), pytest.raises(StoreRefused, match=match):
+        carry(store, how, store.create(store.key("h"), value(1), 60))
+    store.close()
+
+
+@BOTH
+def test_the_wrong_host_name(redis_tls_server: RedisServer, how: str) -> None:
+    assert redis_tls_server.certificates is not None
+    # It is the same server, but its certificate is not for 127.0.0.2.
+    url = redis_tls_server.url.replace("localhost", "127.0.0.2")
+    # Redis listens on 127.0.0.1 only: on Linux, 127.0.0.2 needs somebody to forward it.
+    port = int(url.rpartition(":")[2].partition("/")[0])
+    with forwarding("127.0.0.2", port) as other:
+        refused(f"{url.replace(f':{port}', f':{other}')}&timeout={TIMEOUT}", how, "TLS: ")
+
+
+@BOTH
+def test_an_unknown_authority(redis_tls_server: RedisServer, how: str, tmp_path: Path) -> None:
+    other = Certificates.make(tmp_path)
+    base = redis_tls_server.url.partition("?")[0]
+    refused(f"{base}?ca={quote(str(other.ca))}&timeout={TIMEOUT}", how, "TLS: ")
+    # The system's authorities do not know it either.
+    refused(f"{base}?timeout={TIMEOUT}", how, "TLS: ")
+
+
+@BOTH
+def test_an_expired_certificate(how: str, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", not_after=yesterday).configure_cert(server)
+    with listening(server) as port:
+        url = f"rediss://localhost:{port}?ca={quote(str(tmp_path / 'ca.pem'))}&timeout={TIMEOUT}"
+        refused(url, how, "expired")
+
+
+@BOTH
+def test_a_plain_text_peer(how: str) -> None:
+    """It answers as Redis answers a ClientHello that has a line break in it."""
+    with listening(None, b"-ERR unknown command\r\n") as port:
+        refused(f"rediss://localhost:{port}?timeout={TIMEOUT}", how, "TLS failed")
+
+
+@BOTH
+def test_a_plain_text_client(redis_tls_server: RedisServer, how: str) -> None:
+    port = redis_tls_server.url.rpartition(":")[2].partition("/")[0]
+    store = open_store(f"redis://127.0.0.1:{port}?timeout=0.2")
+    with Stopwatch(0.2), pytest.raises((StoreUnavailable, StoreRefused)):
+        carry(store, how, store.load(store.key("h")))
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def mutual() -> Iterator[RedisServer]:
+    with run_redis_tls("--tls-auth-clients", "yes") as server:
+        yield server
+
+
+@BOTH
+def test_mutual_tls(mutual: RedisServer, how: str, prefix: str) -> None:
+    files = mutual.certificates
+    assert files is not None
+    client = f"&cert={quote(str(files.client))}&key={quote(str(files.client_key))}"
+    store = open_store(f"{mutual.url}{client}", prefix=prefix, timeout=10)
+    assert carry(store, how, store.create(store.key("h"), value(1), 60)) == value(1)[1:13]
+    store.close()
+
+
+@BOTH
+def test_mutual_tls_without_a_certificate(mutual: RedisServer, how: str) -> None:
+    # Redis tells in an alert or just hangs up, as the TLS version has it.
+    store = open_store(f"{mutual.url}&timeout=0.5")
+    with Stopwatch(0.5), pytest.raises((StoreRefused, StoreUnavailable)):
+        carry(store, how, store.create(store.key("h"), value(1), 60))
+    store.close()
+
+
+@contextmanager
+def listening(context: ssl.SSLContext | None, answer: bytes = b"") -> Iterator[int]:
+    """A server that shakes hands, or answers whatever comes with these bytes."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        listener.settimeout(0.05)
+        stopping = threading.Event()
+
+        def serve() -> None:
+            while not stopping.is_set():
+                with suppress(OSError):
+                    client, _ = listener.accept()
+                    with client:
+                        client.settimeout(1)
+                        if context is not None:
+                            client = context.wrap_socket(client, server_side=True)
+                        client.recv(4096)
+                        client.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1]
+        stopping.set()
+        thread.join()
+
+
+@contextmanager
+def forwarding(host: str, port: int) -> Iterator[int]:
+    """Forward connections to this address to the same port of 127.0.0.1; gives the new port."""
+    with closing(socket.create_server((host, 0))) as listener:
+        listener.settimeout(0.05)
+        stopping = threading.Event()
+
+        def pump(source: socket.socket, target: socket.socket) -> None:
+            with suppress(OSError), source, target:
+                while data := source.recv(4096):
+                    target.sendall(data)
+
+        def serve() -> None:
+            while not stopping.is_set():
+                with suppress(OSError):
+                    client, _ = listener.accept()
+                    server = socket.create_connection(("127.0.0.1", port))
+                    for pair in ((client, server), (server, client)):
+                        threading.Thread(target=pump, args=pair, daemon=True).start()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1]
+        stopping.set()
+        thread.join()
