@@ -154,9 +154,10 @@ class SessionMiddleware:
 def _configure(
     secret_key: object, fallbacks: Iterable[object], max_age: int | None, settings: Settings
 ) -> SessionConfig:
-    if not isinstance(fallbacks, (str, bytes)):
-        fallbacks = [_plain(fallback) or "" for fallback in fallbacks]
-    key, retired = find_keys(_plain(secret_key), fallbacks, None, ())
+    if isinstance(fallbacks, (str, bytes)):
+        raise ConfigurationError("secret_key_fallbacks: give a list of keys, not one key")
+    retired: Iterable[Secret] = [_plain(fallback) or "" for fallback in fallbacks]
+    key, retired = find_keys(_plain(secret_key), retired, None, ())
     if key is None:
         raise ConfigurationError(
             f"secret_key is missing or empty: give the middleware one, or set {SECRET_VARIABLE}"

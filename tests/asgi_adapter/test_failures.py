@@ -231,6 +231,15 @@ async def test_a_value_that_cannot_be_stored_is_the_applications_error() -> None
     assert site.stored(token) == {"seen": 1}
 
 
+async def test_a_store_that_breaks_its_contract_is_an_error_like_any() -> None:
+    site = Site()
+    site.store.on("create", raises(ZeroDivisionError()))
+    reply = await site.get(lambda session: session.update(a=1))
+
+    assert isinstance(reply.error, ZeroDivisionError)
+    assert reply.messages == []
+
+
 async def test_too_large_a_session_is_the_applications_error() -> None:
     site = Site(max_size=100)
     reply = await site.get(lambda session: session.update(a="x" * 101))

@@ -123,6 +123,9 @@ def test_without_a_store_it_does_not_start(monkeypatch: pytest.MonkeyPatch) -> N
         ({"store": MemoryStore(), "load": "lazy"}, "'auto' or 'manual'"),
         ({"store": MemoryStore(), "on_unavailable": "empty"}, "on_unavailable"),
         ({"store": MemoryStore(), "secret_key_fallbacks": [""]}, "secret_key_fallbacks"),
+        ({"store": MemoryStore(), "secret_key_fallbacks": [None]}, "secret_key_fallbacks"),
+        ({"store": MemoryStore(), "secret_key_fallbacks": OLD_KEY}, "a list of keys"),
+        ({"store": MemoryStore(), "encryption_keys": OLD_KEY}, "a list of keys"),
     ],
 )
 def test_wrong_settings_are_refused_at_start_up(settings: dict[str, Any], why: str) -> None:
