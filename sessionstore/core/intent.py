@@ -62,7 +62,8 @@ class Intent:
     @property
     def writes(self) -> bool:
         """Whether there is anything to store beyond a touch."""
-        return self.modified or self.changes_hands or self.rotate or bool(self.delta)
+        asked = self.rotate or (self.lifetime is not None and self.base is not None)
+        return self.modified or self.changes_hands or asked or bool(self.delta)
 
 
 @dataclass(slots=True, repr=False)

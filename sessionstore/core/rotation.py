@@ -72,7 +72,13 @@ def following(
     if intent.lifetime is not None or intent.login is not None:
         after = _with_deadlines(after, intent, config, now)
     if intent.changes_hands:
-        after = replace(after, subject=intent.login, epoch=(record.epoch + 1) % 2**32)
+        authenticated = None if intent.login is None else now
+        after = replace(
+            after,
+            subject=intent.login,
+            authenticated=authenticated,
+            epoch=(record.epoch + 1) % 2**32,
+        )
     if after.previous is not None and intent.changes_hands:
         after = replace(after, previous=replace(after.previous, grace_until=0))
     return after
@@ -104,7 +110,6 @@ def _with_deadlines(record: Record, intent: Intent, config: SessionConfig, now: 
     return replace(
         record,
         created=created,
-        authenticated=record.authenticated if intent.login is None else now,
         idle=idle,
         absolute=absolute,
         browser=lifetime.browser,
@@ -112,7 +117,11 @@ def _with_deadlines(record: Record, intent: Intent, config: SessionConfig, now: 
 
 
 def _deadlines_differ(record: Record, base: Record) -> bool:
-    return (record.idle, record.absolute) != (base.idle, base.absolute)
+    # As they are stored: this request's own record, kept from its last commit, is not rounded.
+    return any(
+        round(theirs * 1000) != round(ours * 1000)
+        for theirs, ours in ((record.idle, base.idle), (record.absolute, base.absolute))
+    )
 
 
 def _absolute(lifetime: Lifetime, config: SessionConfig, created: float) -> float:

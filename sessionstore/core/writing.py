@@ -252,7 +252,7 @@ class Writing:
         flags = self._flags(state, after, token.issued_at)
         if token.stale_key or flags != token.flags:
             state.token = self._signer.sign_again(token, flags)
-        elif after.browser and not state.modified:
+        elif after.browser and not request.intent.writes:
             return None  # only touched: a browser's cookie needs no new Max-Age
         return _cookie(_held(state), after, request.now)
 
