@@ -147,7 +147,8 @@ class SessionStore(SessionFlows):
 
     @classmethod
     async def aclear_expired(cls) -> None:
-        await sync_to_async(cls.clear_expired)()
+        if isinstance(get_manager().store, Purgeable):  # purging is synchronous, in any store
+            await sync_to_async(cls.clear_expired)()
 
     # -- what an app asks for beyond that --
 

@@ -102,11 +102,15 @@ class SessionFlows(SessionBase):
         return state
 
     def _fetching(self) -> Flow[dict[str, Any]]:
+        """What ``load()`` returns: always what is stored by now."""
         if self._loaded_values() is None:
+            if self._opened().status is not Status.UNLOADED:
+                self._begin(self._session_key)
             state = yield from self._loading()
         else:
             # What the app has begun to change keeps the baseline that it began with.
-            state = get_manager().begin_state(self._session_key, lazy=False)
+            self._opened()
+            state = self._manager.begin_state(self._session_key, lazy=False)
             yield from _load(state)
         return state.decode_attributes()
 
@@ -150,22 +154,29 @@ class SessionFlows(SessionBase):
             return  # a login may follow: it begins a session of its own
         if state.status is Status.LOADED:
             state.mark_rotate()
+        ours = self._names_set(state)
         try:
             yield from self._committing(state)
         except SessionDeleted:
-            ours = state.delta(self._session_cache).changed
-            for name in self._session_cache.keys() - ours.keys():
-                del self._session_cache[name]
+            # A login may follow here too, and begins with what this request has set.
+            self._keep_only(ours)
+            state.assigned |= ours
 
     def _logging_in(self, user_id: object) -> Flow[None]:
         state = yield from self._reading()
         before = state.subject
         state.mark_login(user_id)
         if before is not None and before != state.subject:
-            ours = state.delta(self._session_cache).changed.keys() | state.assigned
-            for name in self._session_cache.keys() - ours:
-                del self._session_cache[name]
+            self._keep_only(self._names_set(state))
         yield from self._committing(state)
+
+    def _names_set(self, state: State) -> set[str]:
+        """What this request has set, be it to equal values."""
+        return state.delta(self._session_cache).changed.keys() | state.assigned
+
+    def _keep_only(self, names: set[str]) -> None:
+        for name in self._session_cache.keys() - names:
+            del self._session_cache[name]
 
     # -- ending --
 

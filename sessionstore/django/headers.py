@@ -19,7 +19,7 @@ def sent_values(request: HttpRequest) -> list[str]:
     """What the client sent as the session's cookie, duplicates included."""
     name = settings.SESSION_COOKIE_NAME
     header = request.META.get("HTTP_COOKIE")
-    if header is None:  # a request made by a test, perhaps with COOKIES filled by hand
+    if not header:  # none were sent; but a test may have filled COOKIES by hand
         value = request.COOKIES.get(name)
         return [] if value is None else [value]
     return find_values(header, name)
