@@ -242,7 +242,7 @@ class SessionManager:
         """An ordinary write may be dropped where the site prefers pages; a login, a logout or a
         write of unknown outcome is always an error."""
         self._log(error)
-        if state.destroyed or state.login is not None or not self._serves_anonymous(error):
+        if state.destroyed or state.changes_hands or not self._serves_anonymous(error):
             raise error
         state.status = Status.UNAVAILABLE
         state.failure = error

@@ -69,9 +69,14 @@ class Commit:
             if not values and state.login is None and not force:
                 state.settled()
                 return ended
-        if state.status in (Status.UNLOADED, Status.UNAVAILABLE):
+        if state.status is Status.UNLOADED:
             return ended
         intent = read_intent(state, values, self._config)
+        state.changes_hands = intent.changes_hands
+        if state.status is Status.UNAVAILABLE:
+            if state.failure is not None and intent.changes_hands:
+                raise state.failure  # nor is a login
+            return ended
         request = Request(state, values, intent, now, entropy)
         cookie = yield from self._commit(request, force)
         state.settled()

@@ -48,6 +48,7 @@ class Opening:
         if state.status is not Status.UNLOADED or state.token is None:
             return
         entry = yield from self._verbs.load(self._verbs.key(state.token.handle))
+        state.failure = None
         if entry is None:
             _become_new(state)
             return

@@ -63,6 +63,7 @@ class State:
         "accessed",
         "assigned",
         "baseline",
+        "changes_hands",
         "cleared",
         "destroyed",
         "dirty",
@@ -117,6 +118,8 @@ class State:
         self.rotate = False
         self.login: str | None = None
         self.lifetime = None
+        # Whether the commit under way signs somebody in or out, by whichever way it was asked.
+        self.changes_hands = False
 
     def ensure_loaded(self) -> None:
         """Load now if nobody has, or raise what loading raised before."""
