@@ -79,11 +79,13 @@ class FlaskSession(Session, SessionMixin):
 
     def login(self, user_id: object) -> None:
         """Make it this user's; see :meth:`sessionstore.Session.login`."""
+        self._read()
         self.state.headers_sent = self.late
         super().login(user_id)
 
     def rotate(self) -> None:
         """Give it a new secret at commit; see :meth:`sessionstore.Session.rotate`."""
+        self._read()
         self.state.headers_sent = self.late
         super().rotate()
 
