@@ -8,9 +8,10 @@ from typing import Any
 
 from sessionstore.core import codec
 from sessionstore.core.config import SessionConfig
+from sessionstore.core.errors import UnstorableValue
 from sessionstore.core.merge import Delta
-from sessionstore.core.record import Record
-from sessionstore.core.state import Lifetime, State, Status
+from sessionstore.core.record import MAX_SUBJECT_BYTES, Record
+from sessionstore.core.state import Lifetime, State, Status, is_too_long
 
 Entropy = Callable[[int], bytes]
 """Gives that many random bytes."""
@@ -119,6 +120,9 @@ def _follow_subject_key(
         user_id = values[name]
         if user_id is None or user_id == "":
             return None, signed_in
-        return str(user_id), False
+        subject = str(user_id)
+        if is_too_long(subject):
+            raise UnstorableValue(name, f"a user id has at most {MAX_SUBJECT_BYTES} bytes as text")
+        return subject, False
     leaves = state.cleared or (name is not None and name in delta.removed)
     return None, leaves and signed_in

@@ -12,6 +12,7 @@ from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
+from sessionstore.core.record import Record
 from sessionstore.core.state import State, Status
 
 _MISSING: Any = object()
@@ -58,8 +59,9 @@ class Session(dict[str, Any]):
             self._fill()
 
     def _fill(self) -> None:
+        attributes = self.state.decode_attributes()  # or the placeholder stays
         dict.clear(self)
-        dict.update(self, self.state.decode_attributes())
+        dict.update(self, attributes)
         self._read_yet = True
 
     def _write(self) -> None:
@@ -88,15 +90,13 @@ class Session(dict[str, Any]):
     @property
     def created(self) -> datetime | None:
         """When it was created, or its user last logged in (UTC); None while not stored."""
-        self._read()
-        record = self.state.record
+        record = self._record()
         return None if record is None else datetime.fromtimestamp(record.created, UTC)
 
     @property
     def authenticated(self) -> datetime | None:
         """When its user last logged in (UTC), or None."""
-        self._read()
-        record = self.state.record
+        record = self._record()
         if record is None or record.authenticated is None:
             return None
         return datetime.fromtimestamp(record.authenticated, UTC)
@@ -104,8 +104,12 @@ class Session(dict[str, Any]):
     @property
     def is_new(self) -> bool:
         """Whether nothing is stored for it yet."""
+        return self._record() is None
+
+    def _record(self) -> Record | None:
+        """What is stored for it; None after :meth:`destroy` as well, where another may begin."""
         self._read()
-        return self.state.record is None
+        return None if self.state.destroyed else self.state.record
 
     @property
     def available(self) -> bool:

@@ -174,7 +174,7 @@ class State:
         :raises ValueError: the id is empty or longer than a record's subject may be
         """
         subject = str(user_id)
-        if user_id is None or not 0 < len(subject.encode()) <= MAX_SUBJECT_BYTES:
+        if user_id is None or not subject or is_too_long(subject):
             raise ValueError(f"login() needs a user id of 1 to {MAX_SUBJECT_BYTES} bytes as text")
         self._require_cookie("login()")
         if self.failure is not None:
@@ -198,7 +198,7 @@ class State:
 
     def mark_cleared(self) -> None:
         """Everything goes, the subject included; what is written from now on replaces it."""
-        self.mark_modified()
+        self.accessed = self.modified = self.dirty = True
         self.cleared = True
         self.login = None
 
@@ -254,3 +254,8 @@ class State:
         for name, data in delta.changed.items():
             self.baseline[name] = data
             self.originals[name] = values[name]
+
+
+def is_too_long(subject: str) -> bool:
+    """Whether a record has no room for it."""
+    return len(subject.encode()) > MAX_SUBJECT_BYTES
