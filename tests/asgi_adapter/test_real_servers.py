@@ -16,6 +16,7 @@ from starlette.routing import Route
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from sessionstore import open_store
 from sessionstore.asgi import SessionMiddleware
 from tests.asgi_adapter.support import KEY, TestClient, call, scope_of
 from tests.support.http_servers import HttpServer, serve_asgi
@@ -32,10 +33,14 @@ async def write(request: Request) -> Response:
     return JSONResponse(request.session)
 
 
-def application(url: str) -> Starlette:
+@pytest.fixture
+def application(url: str) -> Iterator[Starlette]:
+    """An application whose lifespan never runs, so that each request has a loop of its own."""
+    store = open_store(url)
     app = Starlette(routes=[Route("/{name}", write)])
-    app.add_middleware(SessionMiddleware, secret_key=KEY, url=url)
-    return app
+    app.add_middleware(SessionMiddleware, secret_key=KEY, store=store)
+    yield app
+    store.close()
 
 
 async def test_two_requests_of_one_session_at_once_keep_both_changes(url: str) -> None:
@@ -76,8 +81,8 @@ async def test_fifty_requests_of_one_session_at_once(url: str) -> None:
     await site.manager.store.aclose()
 
 
-def test_every_request_on_another_event_loop(url: str) -> None:
-    client = TestClient(application(url))
+def test_every_request_on_another_event_loop(application: Starlette) -> None:
+    client = TestClient(application)
 
     for number in range(10):
         answer = client.get(f"/n{number}")
@@ -86,12 +91,11 @@ def test_every_request_on_another_event_loop(url: str) -> None:
     assert len(client.get("/last").json()) == 11
 
 
-def test_many_threads_with_a_loop_each(url: str) -> None:
-    app = application(url)
+def test_many_threads_with_a_loop_each(application: Starlette) -> None:
     seen: list[dict[str, int]] = []
 
     def visit(number: int) -> None:
-        client = TestClient(app)
+        client = TestClient(application)
         for step in range(5):
             answer = client.get(f"/thread{number}step{step}")
         seen.append(answer.json())
