@@ -21,7 +21,10 @@ PAIRS = list(itertools.product(SITES, repeat=2))
 
 @pytest.fixture
 def sites(store_url: str) -> Iterator[dict[str, Site]]:
-    yield {name: make(store_url) for name, make in SITES.items()}
+    made = {name: make(store_url) for name, make in SITES.items()}
+    yield made
+    for site in made.values():
+        site.close()
 
 
 def at(site: Site, browser: Browser) -> Browser:

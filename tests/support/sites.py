@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sessionstore import Store
+from sessionstore import Store, open_store
 
 SECRET = "a secret of thirty-two bytes or more, for tests"
 COOKIE = "sid"
@@ -73,14 +73,15 @@ def run_action(number: str, session: Any) -> None:
 class Site(ABC):
     """One framework's site.
 
-    :param url: of the store, or None if a store object is given
+    :param store: an open store, or a URL to open here
     :param settings: ``SessionConfig`` settings in lower case, and ``secret_key_fallbacks``
     """
 
     name: str
 
     def __init__(self, store: Store | str, secret: str = SECRET, **settings: Any) -> None:
-        self.store = store
+        self._owned = isinstance(store, str)
+        self.store = open_store(store) if isinstance(store, str) else store
         self.secret = secret
         self.settings = settings
 
@@ -106,7 +107,8 @@ class Site(ABC):
 
     def close(self) -> None:
         """Release what the site holds."""
-        return
+        if self._owned:
+            run_in_thread(self.store.aclose())
 
     def browser(self) -> Browser:
         """A client with a cookie jar."""
@@ -270,8 +272,7 @@ class FlaskSite(Site):
         if fallbacks is not None:
             app.config["SECRET_KEY_FALLBACKS"] = list(fallbacks)
         app.config["SESSION_COOKIE_NAME"] = COOKIE
-        where = "SESSIONSTORE_URL" if isinstance(store, str) else "SESSIONSTORE_STORE"
-        app.config[where] = store
+        app.config["SESSIONSTORE_STORE"] = self.store
         app.config.update({f"SESSIONSTORE_{name.upper()}": settings[name] for name in settings})
         SessionStore(app)
 
@@ -304,7 +305,6 @@ class StarletteSite(Site):
             run_action(request.headers["X-Action"], request.scope["session"])
             return PlainTextResponse("done")
 
-        where = {"url": store} if isinstance(store, str) else {"store": store}
         self.app = Starlette(
             routes=[Route("/", view)],
             middleware=[
@@ -312,7 +312,7 @@ class StarletteSite(Site):
                     SessionMiddleware,
                     secret_key=secret,
                     session_cookie=COOKIE,
-                    **where,
+                    store=self.store,
                     **settings,
                 )
             ],
@@ -346,7 +346,6 @@ class DjangoSite(Site):
         # Django's own way to have a read count as activity, and its name for the keys.
         every = settings.pop("touch_on_read", False)
         fallbacks = list(settings.pop("secret_key_fallbacks", ()))
-        where = {"URL": store} if isinstance(store, str) else {"STORE": store}
         self._overridden = functools.partial(
             override_settings,
             ROOT_URLCONF=(path("", view),),
@@ -356,7 +355,8 @@ class DjangoSite(Site):
             SESSION_ENGINE="sessionstore.django",
             SESSION_COOKIE_NAME=COOKIE,
             SESSION_SAVE_EVERY_REQUEST=every,
-            SESSIONSTORE=where | {name.upper(): settings[name] for name in settings},
+            SESSIONSTORE={"STORE": self.store}
+            | {name.upper(): settings[name] for name in settings},
         )
         with self._overridden():
             self._handler = WSGIHandler()
