@@ -71,8 +71,7 @@ def _snapshot() -> tuple[Any, ...]:
         settings.SESSION_COOKIE_AGE,
         _framework_secret(),
         list(settings.SECRET_KEY_FALLBACKS),
-        os.environ.get(URL_VARIABLE),
-        os.environ.get(SECRET_VARIABLE),
+        *map(os.environ.get, (URL_VARIABLE, SECRET_VARIABLE, FALLBACKS_VARIABLE)),
         os.environ.get(FALLBACKS_VARIABLE),
     )
 

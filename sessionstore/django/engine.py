@@ -18,6 +18,7 @@ from sessionstore.core.cookies import Cookie
 from sessionstore.core.errors import StoreError, UnstorableValue
 from sessionstore.core.flow import Command, Flow, arun, run
 from sessionstore.core.merge import Delta
+from sessionstore.core.record import Record
 from sessionstore.core.state import State, Status
 from sessionstore.django.configuration import get_manager
 from sessionstore.django.flows import SessionFlows
@@ -205,13 +206,13 @@ class SessionStore(SessionFlows):
     @property
     def created(self) -> datetime | None:
         """When it was created, or its user last logged in (UTC); None while not stored."""
-        record = self._read().record
+        record = self._record()
         return None if record is None else datetime.fromtimestamp(record.created, UTC)
 
     @property
     def authenticated(self) -> datetime | None:
         """When its user last logged in (UTC), or None."""
-        record = self._read().record
+        record = self._record()
         if record is None or record.authenticated is None:
             return None
         return datetime.fromtimestamp(record.authenticated, UTC)
@@ -219,7 +220,11 @@ class SessionStore(SessionFlows):
     @property
     def is_new(self) -> bool:
         """Whether nothing is stored for it yet."""
-        return self._read().record is None
+        return self._record() is None
+
+    def _record(self) -> Record | None:
+        state = self._read()
+        return None if state.destroyed else state.record
 
     @property
     def available(self) -> bool:

@@ -84,6 +84,8 @@ class SessionFlows(SessionBase):
     def _loading(self) -> Flow[State]:
         """The state, loaded. A key that is not a session's is forgotten."""
         state = self._opened()
+        if state.destroyed:
+            return state  # a logout that failed: the app sees an empty session all the same
         if state.failure is not None and state.status is not Status.UNAVAILABLE:
             raise state.failure  # this request has waited for the store once already
         if state.status is Status.UNLOADED:

@@ -438,16 +438,24 @@ def test_logout_checks_the_secret_and_deletes(do: Do, store: RecordingStore, nam
     assert session.handle != key[:16]
 
 
+@pytest.mark.parametrize("verb", ["load", "delete"])
 def test_a_failed_logout_is_an_error_and_the_key_is_gone_all_the_same(
-    do: Do, store: RecordingStore
+    do: Do, store: RecordingStore, verb: str
 ) -> None:
-    session = SessionStore(logged_in("7"))
-    store.fails_on = {"delete"}
+    session = SessionStore(key := logged_in("7"))
+    store.fails_on = {verb}
     with pytest.raises(StoreUnavailable):
         do(session, "flush")
     assert session.session_key is None
     assert session.is_empty()
     assert session.cookie_after_failure() is not None
+    assert (session.subject, session.handle, session.created) == (None, None, None)
+    assert session.is_new
+    store.fails_on = set()
+    session["b"] = 1
+    do(session, "save")  # and it is tried again before another begins
+    assert not do(session, "exists", key)
+    assert session.handle != key[:16]
 
 
 def test_a_logout_with_a_superseded_key_ends_nothing(do: Do) -> None:

@@ -17,6 +17,7 @@ import sessionstore.django
 from sessionstore import ConfigurationError, MemoryStore, WeakSecretWarning
 from sessionstore.django import SessionStore
 from sessionstore.django.configuration import get_manager
+from sessionstore.settings import FALLBACKS_VARIABLE, SECRET_VARIABLE, URL_VARIABLE
 from tests.django_adapter.conftest import OURS, STOCK, RecordingStore
 from tests.support.django_project import SECRET
 
@@ -25,7 +26,7 @@ KEY = "k" * 32
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SESSIONSTORE_URL", "SESSIONSTORE_SECRET_KEY"):
+    for name in (URL_VARIABLE, SECRET_VARIABLE, FALLBACKS_VARIABLE):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -61,10 +62,12 @@ def test_where_the_key_comes_from(store: RecordingStore, monkeypatch: pytest.Mon
     with override_settings(SECRET_KEY_FALLBACKS=["f" * 32]):
         monkeypatch.setenv("SESSIONSTORE_SECRET_KEY", "e" * 32)
         assert get_manager().config.keys == (b"e" * 32,)  # no fallbacks of another source
+        monkeypatch.setenv("SESSIONSTORE_SECRET_KEY_FALLBACKS", "g" * 32)
+        assert get_manager().config.keys == (b"e" * 32, b"g" * 32)
         with with_options(store, SECRET_KEY="x" * 32, SECRET_KEY_FALLBACKS=["y" * 32]):
             assert get_manager().config.keys == (b"x" * 32, b"y" * 32)
     with override_settings(SECRET_KEY=""):
-        assert get_manager().config.keys == (b"e" * 32,)
+        assert get_manager().config.keys == (b"e" * 32, b"g" * 32)
 
 
 def test_where_the_url_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
