@@ -143,3 +143,13 @@ def status(session: Session) -> Status:
 def fresh_state() -> State:
     """A request without a cookie."""
     return State(None)
+
+
+CONTENT: dict[str, Any] = {"a": 1, "b": [2]}
+
+
+def unread(content: dict[str, Any], **settings: Any) -> Session:
+    """A session that nobody has looked at yet, holding this."""
+    world = World(**settings)
+    token = world.begin(**content) if content else None
+    return world.manager.begin(token, Session)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sessionstore import Session, SessionManager, StoreUnavailable
-from sessionstore.core.state import Status
-from tests.core.support import World, status, token_of
+from sessionstore import Session, StoreUnavailable
+from tests.core.support import World, token_of
 from tests.support.scripted_store import raises
 
 DOWN = StoreUnavailable("connection refused")
