@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from flask import Flask, Response
+from flask import Flask, Response, current_app
 
 from sessionstore.answers import answer_to
 from sessionstore.core.cookies import vary_with_cookie
@@ -36,21 +36,24 @@ def vary(response: Response) -> None:
 
 def install(app: Flask) -> None:
     """Have session errors answered. Handlers that the application registers go first."""
-
-    def answer(error: SessionError) -> Response:
-        return _answer(app, error)
-
     handlers = app.error_handler_spec[None][None]
     for kind in ANSWERED:
-        handlers.setdefault(kind, answer)
-    inherited = app.handle_exception
+        handlers.setdefault(kind, _answer)
+    # Neither function refers to the app: without a cycle it is freed as soon as it is dropped.
+    earlier = vars(app).get("handle_exception")
 
     def handle_exception(e: Exception) -> Response:
-        if not isinstance(e, ANSWERED):
-            return inherited(e)
-        return app.finalize_request(_ask_handlers(app, e), from_error_handler=True)
+        app = _this_app()
+        if isinstance(e, ANSWERED):
+            return app.finalize_request(_ask_handlers(app, e), from_error_handler=True)
+        return earlier(e) if earlier is not None else type(app).handle_exception(app, e)
 
     app.handle_exception = handle_exception  # type: ignore[method-assign]
+
+
+def _this_app() -> Flask:
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    return app
 
 
 def turn_into_answer(app: Flask, response: Response, error: SessionError) -> None:
@@ -84,14 +87,14 @@ def _ask_handlers(app: Flask, error: SessionError) -> Response:
         return app.make_response(app.handle_user_exception(error))
     except Exception:
         logger.exception("the error handler for %s failed", type(error).__name__)
-        return _answer(app, error)
+        return _answer(error)
 
 
-def _answer(app: Flask, error: SessionError) -> Response:
+def _answer(error: SessionError) -> Response:
     answer = answer_to(error)
     assert answer is not None  # noqa: S101 (it is one of ANSWERED)
     if isinstance(error, SessionGone):
         logger.info("%s", error)
-    response = app.response_class(answer.text, answer.status, list(answer.headers))
+    response = _this_app().response_class(answer.text, answer.status, list(answer.headers))
     vary(response)
     return response

@@ -40,16 +40,18 @@ class StoreSessionInterface(SessionInterface):
 
         :raises ConfigurationError: saying what to change
         """
-        same_site = self.get_cookie_samesite(app)
+        config = app.config  # not the get_cookie_* methods: those may ask for the request
+        same_site = config["SESSION_COOKIE_SAMESITE"] or None
         if same_site is not None and same_site.title() not in _SAME_SITE:
             raise ConfigurationError(
                 f"SESSION_COOKIE_SAMESITE={same_site!r}: use 'Lax', 'Strict' or 'None'"
             )
         check_settings(
-            self.get_cookie_name(app),
-            secure=self.get_cookie_secure(app) or self.get_cookie_partitioned(app),
-            path=self.get_cookie_path(app),
-            domain=self.get_cookie_domain(app),
+            config["SESSION_COOKIE_NAME"],
+            # Werkzeug makes every partitioned cookie a secure one: browsers want both.
+            secure=config["SESSION_COOKIE_SECURE"] or config["SESSION_COOKIE_PARTITIONED"],
+            path=config["SESSION_COOKIE_PATH"] or config["APPLICATION_ROOT"],
+            domain=config["SESSION_COOKIE_DOMAIN"],
             same_site=same_site,
         )
 
@@ -115,7 +117,7 @@ class StoreSessionInterface(SessionInterface):
         """Whether the cookie is to be sent again. Only a permanent session is loaded for that."""
         state = session.state
         if session.content() is None:
-            if state.failure is not None or not (state.permanent and session.settings.refresh):
+            if not (state.permanent and session.settings.refresh):
                 return False
             try:
                 state.ensure_loaded()

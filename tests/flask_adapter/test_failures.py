@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flask import Blueprint, Flask, Response, request_finished, stream_with_context
+from flask import Blueprint, Flask, Response, request_finished, send_file, stream_with_context
 from flask.signals import got_request_exception
 from werkzeug.routing import BaseConverter
 from werkzeug.test import TestResponse
@@ -200,6 +201,16 @@ def test_a_stream_with_context_that_has_not_begun_is_closed(world: World) -> Non
     assert is_503(world.get(action))
 
 
+def test_a_file_that_was_to_be_sent_is_not(world: World) -> None:
+    def action(session: FlaskSession) -> Response:
+        session["a"] = 2
+        return send_file(io.BytesIO(b"secret"), "text/html")
+
+    world.store.always("replace", raises(DOWN))
+    with request_finished.connected_to(lambda sender, response: response.get_data()):
+        assert is_503(world.get(action))
+
+
 def test_a_failed_touch_fails_no_request(world: World) -> None:
     world.clock.advance(10 * 86400)
     world.store.always("replace", raises(DOWN))
@@ -328,7 +339,7 @@ def test_its_own_handler_goes_first(
     world: World, kind: type[StoreError], before: bool, in_view: bool
 ) -> None:
     def own(error: StoreError) -> tuple[str, int, dict[str, str]]:
-        return "<h1>Sorry</h1>", 502, {"Retry-After": "60"}
+        return "<h1>Sorry</h1>", 502, {"Retry-After": "60", "Vary": "Accept"}
 
     if before:
         app = Flask("own")
@@ -347,7 +358,7 @@ def test_its_own_handler_goes_first(
     assert (response.status_code, response.text) == (502, "<h1>Sorry</h1>")
     assert response.mimetype == "text/html"
     assert response.headers["Retry-After"] == "60"
-    assert response.headers["Vary"] == "Cookie"
+    assert response.headers["Vary"] == "Accept, Cookie"
 
 
 def test_a_blueprints_handler_goes_first(world: World) -> None:

@@ -112,6 +112,18 @@ def test_the_same_user_again_is_a_re_authentication(world: World, path: str) -> 
     assert who(world, thief)["id"] is None
 
 
+def test_a_login_that_becomes_stale_is_no_authentication(world: World) -> None:
+    """Flask-Login's basic protection: another address or browser."""
+    send(world, "/login/7")
+    authenticated = world.stored.authenticated
+    world.clock.advance(100)
+    before = world.token
+    found = world.client.get("/who", headers={"User-Agent": "another"}).json
+    assert found == {"id": "7", "subject": "7", "fresh": False}
+    assert world.token == before
+    assert world.stored.authenticated == authenticated
+
+
 def test_another_user_gets_nothing_of_the_one_before(world: World) -> None:
     send(world, "/login/7")
     world.get(lambda session: session.update(secret="of 7"))

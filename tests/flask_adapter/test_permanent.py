@@ -7,8 +7,20 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
+from sessionstore import SessionConfig, SessionManager
+from sessionstore.core.state import Lifetime
 from sessionstore.flask import FlaskSession
-from tests.flask_adapter.support import DAY, DOWN, HOUR, World, cookie_of, cookies_of, untouched
+from tests.flask_adapter.support import (
+    DAY,
+    DOWN,
+    HOUR,
+    KEY,
+    World,
+    cookie_of,
+    cookies_of,
+    untouched,
+)
+from tests.support.scripted_store import after
 
 
 def permanent(session: FlaskSession) -> None:
@@ -194,3 +206,56 @@ def test_should_set_cookie_may_be_overridden(subclass_says: bool) -> None:
     world.get(lambda session: session.update(a=1))
     response = world.get(lambda session: session["a"])
     assert bool(cookies_of(response)) is subclass_says
+
+
+def test_a_session_of_another_framework_keeps_its_timeouts_until_it_becomes_permanent() -> None:
+    world = World()
+    other = SessionManager(
+        world.store, SessionConfig(secret_key=KEY, idle_timeout=HOUR), clock=world.clock
+    )
+    begun = other.open(None)
+    begun["a"] = 1
+    cookie = other.commit(begun)
+    assert cookie is not None
+    assert cookie.value is not None
+    world.client.set_cookie("session", cookie.value)
+    assert cookie_of(world.get(lambda session: session.update(b=1)))["max-age"] == str(HOUR)
+    assert (world.stored.browser, world.stored.idle) == (False, HOUR)
+    assert cookie_of(world.get(permanent))["max-age"] == str(31 * DAY)
+
+
+def test_a_login_that_lost_its_session_goes_on_in_one_that_is_permanent() -> None:
+    world = World()
+    world.get(permanent)
+    tab = world.other()
+
+    def log_out_elsewhere() -> None:
+        world.action = lambda session: session.logout()
+        tab.get("/")
+
+    def login(session: FlaskSession) -> None:
+        session.permanent = True
+        session.login("ann")
+
+    world.store.on("replace", after(log_out_elsewhere))
+    world.get(login)
+    assert world.stored.subject == "ann"
+    assert world.read("_permanent") is True
+    world.get(lambda session: session.update(a=1))
+    assert (world.stored.browser, world.stored.idle) == (False, 31 * DAY)
+
+
+def test_saying_so_again_does_not_move_a_deadline_that_was_set() -> None:
+    """An identity provider's, for example: ASVS 7.6.1."""
+    world = World()
+    world.get(permanent)
+
+    def cap(session: FlaskSession) -> None:
+        session.state.lifetime = Lifetime(DAY, absolute=world.clock.now + 2 * DAY)
+        session["capped"] = True
+
+    world.get(cap)
+    deadline = world.stored.absolute
+    assert deadline == world.clock.now + 2 * DAY
+    world.get(permanent)
+    assert (world.stored.idle, world.stored.absolute) == (DAY, deadline)

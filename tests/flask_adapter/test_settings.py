@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, Response, request
 
 from sessionstore import ConfigurationError, MemoryStore, WeakSecretWarning
 from sessionstore.flask import SessionStore, StoreSessionInterface, session
@@ -250,7 +252,7 @@ def test_without_a_secret_there_is_flasks_null_session(secret: Any) -> None:
 def test_the_interface_may_be_subclassed() -> None:
     class Interface(StoreSessionInterface):
         def get_cookie_name(self, app: Flask) -> str:
-            return "mine"
+            return f"mine{len(request.path)}"
 
     class Extension(SessionStore):
         interface_class = Interface
@@ -258,4 +260,31 @@ def test_the_interface_may_be_subclassed() -> None:
     app = app_with(SESSIONSTORE_URL="memory://")
     Extension(app)
     app.add_url_rule("/", "view", lambda: session.update(a=1) or "done")
-    assert app.test_client().get("/").headers["Set-Cookie"].startswith("mine=")
+    assert app.test_client().get("/").headers["Set-Cookie"].startswith("mine1=")
+
+
+def test_an_app_is_freed_as_soon_as_it_is_dropped() -> None:
+    app = app_with(SESSIONSTORE_URL="memory://")
+    SessionStore(app)
+    SessionStore(app)
+    app.add_url_rule("/", "view", lambda: session.update(a=1) or "done")
+    app.test_client().get("/")
+    freed = weakref.ref(app)
+    gc.disable()
+    try:
+        del app
+        assert freed() is None
+    finally:
+        gc.enable()
+
+
+def test_another_extension_may_have_replaced_handle_exception_before() -> None:
+    app = app_with(SESSIONSTORE_URL="memory://")
+    app.handle_exception = lambda e: Response(f"theirs: {e}", 500)  # type: ignore[method-assign]
+    SessionStore(app)
+
+    @app.get("/")
+    def view() -> str:
+        raise RuntimeError("ours")
+
+    assert app.test_client().get("/").text == "theirs: ours"
