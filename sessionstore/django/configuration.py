@@ -29,6 +29,7 @@ ENGINE: Final = "sessionstore.django"
 
 _DJANGO_DECIDES: Final = {
     "IDLE_TIMEOUT": "SESSION_COOKIE_AGE",
+    "BROWSER_SESSION": "SESSION_EXPIRE_AT_BROWSER_CLOSE",
     "TOUCH_ON_READ": "SESSION_SAVE_EVERY_REQUEST",
     "KEEP_EMPTY": "session.flush(), which is how Django ends a session",
 }
@@ -69,6 +70,7 @@ def _snapshot() -> tuple[Any, ...]:
     return (
         dict(_options()),
         settings.SESSION_COOKIE_AGE,
+        settings.SESSION_EXPIRE_AT_BROWSER_CLOSE,
         _framework_secret(),
         list(settings.SECRET_KEY_FALLBACKS),
         *map(os.environ.get, (URL_VARIABLE, SECRET_VARIABLE, FALLBACKS_VARIABLE)),
@@ -111,6 +113,7 @@ def _make() -> SessionManager:
     config = SessionConfig(
         **core,
         idle_timeout=float(settings.SESSION_COOKIE_AGE),
+        browser_session=bool(settings.SESSION_EXPIRE_AT_BROWSER_CLOSE),
         touch_on_read=False,
         keep_empty=True,
     )

@@ -527,6 +527,17 @@ def test_browser_sessions(do: Do) -> None:
     assert (record_of(session).idle, record_of(session).browser) == (1000, True)
 
 
+@override_settings(SESSION_EXPIRE_AT_BROWSER_CLOSE=True)
+def test_a_login_that_begins_another_session_keeps_to_the_browser(do: Do) -> None:
+    """Two logins at once: the slower one finds the session taken."""
+    session = SessionStore(key := stored(a=1))
+    session["_auth_user_id"] = "7"
+    SessionStore(key).login("8")
+    do(session, "save")
+    assert session.handle != key[:16]
+    assert record_of(session).browser
+
+
 @override_settings(SESSION_COOKIE_AGE=1000)
 def test_expiry_zero_means_until_the_browser_closes(do: Do) -> None:
     session = SessionStore(stored(a=1))

@@ -84,6 +84,10 @@ WRONG = {
     "unknown name": ({"URL": "memory://", "IDEL_TIMEOUT": 1}, "IDEL_TIMEOUT"),
     "lower case": ({"url": "memory://"}, "unknown name 'url'"),
     "Django's": ({"URL": "memory://", "IDLE_TIMEOUT": 1}, "SESSION_COOKIE_AGE"),
+    "Django's browser": (
+        {"URL": "memory://", "BROWSER_SESSION": True},
+        "SESSION_EXPIRE_AT_BROWSER_CLOSE",
+    ),
     "Django's touch": ({"URL": "memory://", "TOUCH_ON_READ": True}, "SESSION_SAVE_EVERY_REQUEST"),
     "scheme": ({"URL": "redsi://h"}, "redsi"),
     "option": ({"URL": "memory://?timeuot=1"}, "timeuot"),
