@@ -28,7 +28,7 @@ WRITTEN = {name: describe(value) for name, value in VALUES.items()}
 def urls(redis_server: RedisServer) -> Iterator[dict[str, str]]:
     """The address of each site."""
     env = {
-        "SESSIONSTORE_URL": f"{redis_server.url}?prefix=interop-{uuid.uuid4().hex[:12]}",
+        "SESSIONSTORE_URL": f"{redis_server.url}?timeout=5&prefix=interop-{uuid.uuid4().hex[:12]}",
         "SESSIONSTORE_SECRET_KEY": "",
     }
     with ExitStack() as stack:
