@@ -153,3 +153,8 @@ def unread(content: dict[str, Any], **settings: Any) -> Session:
     world = World(**settings)
     token = world.begin(**content) if content else None
     return world.manager.begin(token, Session)
+
+
+def write(session: Session) -> None:
+    """An ordinary write."""
+    session["b"] = 2
