@@ -407,6 +407,16 @@ def test_what_cannot_be_stored_is_the_applications_error(
     assert world.read("a") == 1
 
 
+def test_what_a_view_changed_before_it_raised_is_stored_as_by_flask(world: World) -> None:
+    def action(session: FlaskSession) -> None:
+        session["a"] = 2
+        raise RuntimeError("the view fails")
+
+    world.app.testing = False
+    assert world.get(action).status_code == 500
+    assert world.read("a") == 2
+
+
 # -- once --
 
 
