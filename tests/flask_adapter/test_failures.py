@@ -207,8 +207,14 @@ def test_a_file_that_was_to_be_sent_is_not(world: World) -> None:
         return send_file(io.BytesIO(b"secret"), "text/html")
 
     world.store.always("replace", raises(DOWN))
-    with request_finished.connected_to(lambda sender, response: response.get_data()):
+    passed_through: list[bool] = []
+
+    def note(sender: Flask, response: Response) -> None:
+        passed_through.append(response.direct_passthrough)
+
+    with request_finished.connected_to(note, world.app):
         assert is_503(world.get(action))
+    assert passed_through == [False]
 
 
 def test_a_failed_touch_fails_no_request(world: World) -> None:
