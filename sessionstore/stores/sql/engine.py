@@ -60,12 +60,16 @@ class Database(ABC):
             raise unavailable(
                 f"all {self._size} connections are in use (max_connections)", self.node
             )
+        pool = self._engine.pool
         try:
             with self._engine.connect() as connection:
                 self.prepare(connection, until)
                 yield connection
         finally:
             self._slots.release()
+            if self._engine.pool is not pool:
+                # Closed meanwhile: what has just gone back to the old pool would stay open there.
+                pool.dispose()
 
     def prepare(self, connection: Connection, until: float) -> None:
         """Tell a connection how long it may take."""

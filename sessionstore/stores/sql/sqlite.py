@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,10 @@ from sessionstore.stores.sql.statements import Rows, Statements
 DEFAULT_MAX_CONNECTIONS = 16
 NEEDED = (3, 35, 0)
 """SQLite's RETURNING, from 2021."""
+
+_GRACE = 0.1
+"""Seconds after a deadline in which a thread may still say that the lock was not to be had. Without
+it a write that was certainly not executed would have an unknown outcome."""
 
 # Of the module, since two stores in one process may name one file.
 _creating = threading.Lock()
@@ -74,6 +78,7 @@ class SQLite(Database):
         statements = Statements(table, insert, now, version)
         super().__init__(path.name, statements, engine, size)
         self._threads: ThreadPoolExecutor | None = None
+        self._lock = threading.Lock()
 
     def _open(self) -> sqlite3.Connection:
         # Closing *any* descriptor of a file drops all POSIX locks that this process has on it. With
@@ -107,13 +112,11 @@ class SQLite(Database):
         raw.execute(f"PRAGMA busy_timeout = {milliseconds}").close()
 
     async def aexecute(self, command: Command[Any], until: float) -> Rows:
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(self._size, "sessionstore-sqlite")
-        work = self._threads.submit(self.execute, command, until)
+        work = self._submit(command, until)
         waiter = asyncio.wrap_future(work)
         try:
             # A little longer than the thread itself waits, so that its own, exact answer comes.
-            await asyncio.wait({waiter}, timeout=max(until - time.monotonic(), 0) + 0.02)
+            await asyncio.wait({waiter}, timeout=max(until - time.monotonic(), 0) + _GRACE)
             if waiter.done():
                 return waiter.result()
         finally:
@@ -122,17 +125,26 @@ class SQLite(Database):
             waiter.cancel()
         raise unavailable("no answer in time", self.node, lost=started)
 
+    def _submit(self, command: Command[Any], until: float) -> Future[Rows]:
+        with self._lock:
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(self._size, "sessionstore-sqlite")
+            return self._threads.submit(self.execute, command, until)
+
     def explain_driver(self, error: BaseException) -> Failure:
         if not isinstance(error, sqlite3.Error):
             return refused(f"SQLite failed: {type(error).__name__}", self.node, lost=True)
         return from_sqlite(getattr(error, "sqlite_errorcode", None), str(error), self.node)
 
     def after_fork(self) -> None:
+        global _creating
         super().after_fork()
         self._threads = None
+        self._lock, _creating = threading.Lock(), threading.Lock()
 
     def close(self) -> None:
-        threads, self._threads = self._threads, None
+        with self._lock:
+            threads, self._threads = self._threads, None
         if threads is not None:
             threads.shutdown(wait=False)
         super().close()

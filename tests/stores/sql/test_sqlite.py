@@ -304,11 +304,16 @@ def test_a_thread_that_is_too_late_leaves_the_outcome_open(
     carry(store, "sync", store.create(store.key("h"), value(1), 60))
     database = store._database  # type: ignore[attr-defined]
     real = database.execute
+    done = threading.Event()
 
     def slow(command: object, until: float) -> object:
-        time.sleep(0.3)
-        return real(command, time.monotonic() + 5)
+        time.sleep(0.4)
+        try:
+            return real(command, time.monotonic() + 5)
+        finally:
+            done.set()
 
     monkeypatch.setattr(database, "execute", slow)
     with pytest.raises(OutcomeUnknown):
         carry(store, "async", store.delete(store.key("h")), 0.1)
+    assert done.wait(10)
