@@ -8,7 +8,6 @@ session's public name. ``create``, ``save``, ``cycle_key``, ``flush`` and our ow
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -16,10 +15,10 @@ from django.contrib.sessions.backends.base import SessionBase
 
 from sessionstore.core.cookies import Cookie
 from sessionstore.core.errors import StoreError, UnstorableValue
+from sessionstore.core.facts import SessionFacts
 from sessionstore.core.flow import Command, Flow, arun, run
 from sessionstore.core.merge import Delta
-from sessionstore.core.record import Record
-from sessionstore.core.state import State, Status
+from sessionstore.core.state import State
 from sessionstore.django.configuration import get_manager
 from sessionstore.django.flows import SessionFlows
 from sessionstore.stores.base import Purgeable
@@ -34,7 +33,7 @@ def _alters_data(method: F) -> F:
     return method
 
 
-class SessionStore(SessionFlows):
+class SessionStore(SessionFacts, SessionFlows):
     """A session of Django's, with everything that ``SessionBase`` documents.
 
     :param session_key: a token, or None; whatever is not a valid one is quietly unknown
@@ -188,48 +187,10 @@ class SessionStore(SessionFlows):
 
     destroy, adestroy = logout, alogout
 
-    def _read(self) -> State:
-        """The state for a property, loaded. (In async code await any other method first.)"""
+    def _read_state(self) -> State:
+        """In asynchronous code, await any other method first: this loads synchronously."""
         self.accessed = True
         return self._run(self._reading())
-
-    @property
-    def handle(self) -> str | None:
-        """Its public id: 16 characters, the same for its whole life; None while not stored."""
-        return self._read().handle
-
-    @property
-    def subject(self) -> str | None:
-        """Whose session it is in every framework, as text; or None."""
-        return self._read().subject
-
-    @property
-    def created(self) -> datetime | None:
-        """When it was created, or its user last logged in (UTC); None while not stored."""
-        record = self._record()
-        return None if record is None else datetime.fromtimestamp(record.created, UTC)
-
-    @property
-    def authenticated(self) -> datetime | None:
-        """When its user last logged in (UTC), or None."""
-        record = self._record()
-        if record is None or record.authenticated is None:
-            return None
-        return datetime.fromtimestamp(record.authenticated, UTC)
-
-    @property
-    def is_new(self) -> bool:
-        """Whether nothing is stored for it yet."""
-        return self._record() is None
-
-    def _record(self) -> Record | None:
-        state = self._read()
-        return None if state.destroyed else state.record
-
-    @property
-    def available(self) -> bool:
-        """False if the store failed and the site serves pages without sessions."""
-        return self._read().status is not Status.UNAVAILABLE
 
     # -- for our middleware --
 

@@ -90,8 +90,6 @@ class SessionFlows(SessionBase):
             raise state.failure  # this request has waited for the store once already
         if state.status is Status.UNLOADED:
             yield from _load(state)
-            if self._loaded_values() is not None:
-                state.decode_attributes()  # the app has begun with values of its own (`clear`)
         if state.status is Status.NEW:
             self._set_key(None)
         return state

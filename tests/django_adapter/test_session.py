@@ -405,11 +405,13 @@ def test_a_login_is_one_write_and_kills_the_old_key(
 
 
 def test_another_users_values_do_not_stay(do: Do) -> None:
-    session = SessionStore(logged_in("7", secret=1))
+    session = SessionStore(logged_in("7", secret=1, same=1, equal=1))
     session["kept"] = 1
+    do(session, "set" if do.__name__ == "asynchronous" else "__setitem__", "same", 1)
+    do(session, "update", {"equal": 1})
     do(session, "login", "8")
-    assert dict(session.items()) == {"kept": 1}
-    assert dict(SessionStore(session.session_key).items()) == {"kept": 1}
+    assert dict(session.items()) == {"kept": 1, "same": 1, "equal": 1}
+    assert SessionStore(session.session_key).load() == {"kept": 1, "same": 1, "equal": 1}
 
 
 def test_a_login_in_a_new_session(do: Do, store: RecordingStore) -> None:
