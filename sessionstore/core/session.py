@@ -9,17 +9,16 @@ placeholder: whoever finds it not empty goes on to a method, and every method re
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
-from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-from sessionstore.core.record import Record
-from sessionstore.core.state import State, Status
+from sessionstore.core.facts import SessionFacts
+from sessionstore.core.state import State
 
 _MISSING: Any = object()
 _PLACEHOLDER: Any = type("unread", (), {"__repr__": lambda self: "<session not read>"})()
 
 
-class Session(dict[str, Any]):
+class Session(dict[str, Any], SessionFacts):
     """One request's session.
 
     Any name may be read and set as in a dict; values may be nested, and changes inside them are
@@ -75,47 +74,9 @@ class Session(dict[str, Any]):
 
     # -- the session --
 
-    @property
-    def handle(self) -> str | None:
-        """Its public id: 16 characters, the same for its whole life; None while not stored."""
+    def _read_state(self) -> State:
         self._read()
-        return self.state.handle
-
-    @property
-    def subject(self) -> str | None:
-        """Whose session it is: what was given to :meth:`login`, as text; or None."""
-        self._read()
-        return self.state.subject
-
-    @property
-    def created(self) -> datetime | None:
-        """When it was created, or its user last logged in (UTC); None while not stored."""
-        record = self._record()
-        return None if record is None else datetime.fromtimestamp(record.created, UTC)
-
-    @property
-    def authenticated(self) -> datetime | None:
-        """When its user last logged in (UTC), or None."""
-        record = self._record()
-        if record is None or record.authenticated is None:
-            return None
-        return datetime.fromtimestamp(record.authenticated, UTC)
-
-    @property
-    def is_new(self) -> bool:
-        """Whether nothing is stored for it yet."""
-        return self._record() is None
-
-    def _record(self) -> Record | None:
-        """What is stored for it; None after :meth:`destroy` as well, where another may begin."""
-        self._read()
-        return None if self.state.destroyed else self.state.record
-
-    @property
-    def available(self) -> bool:
-        """False if the store failed and the site serves pages without sessions."""
-        self._read()
-        return self.state.status is not Status.UNAVAILABLE
+        return self.state
 
     def login(self, user_id: object) -> None:
         """Make it this user's: a new secret at commit, the old one dead.
@@ -211,7 +172,7 @@ class Session(dict[str, Any]):
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    __hash__ = None  # like every dict
+    __hash__ = None  # type: ignore[assignment]  # like every dict
 
     def __or__(self, other: Any) -> Any:
         self._read()
