@@ -170,10 +170,14 @@ class VerbsContract(ABC):
 
     def test_replace_prolongs(self, drive: Drive, key: bytes) -> None:
         witness, short = drive.store.key("fedcba9876543210"), 10 * self.shortest_ttl
-        result: Any = Missing()
-        while result == Missing():  # a busy machine may be too slow for so short a TTL
-            version = created(drive, key, value(1), short)
-            result = drive(drive.store.replace(key, value(2), 60, version))
+
+        def prolonged() -> Flow[Any]:
+            version = yield from drive.store.create(key, value(1), short)
+            assert not isinstance(version, Exists)
+            return (yield from drive.store.replace(key, value(2), 60, version))
+
+        # Again where a busy machine was too slow for so short a TTL.
+        drive.until(prolonged, lambda result: result != Missing())
         drive(drive.store.create(witness, value(1), short))
         drive.until(lambda: drive.store.load(witness), lambda entry: entry is None)
         assert loaded(drive, key).value == value(2)
