@@ -211,3 +211,12 @@ def test_a_failed_save_leaves_the_old_record_whole_and_may_be_tried_again(step: 
     assert world.open(token) == {"a": 1}
     assert token_of(world.manager.commit(session)) == token
     assert world.open(token) == {"a": 1, "b": 2}
+
+
+def test_values_beside_a_session_that_was_never_loaded_are_not_compared_with_anything() -> None:
+    world = World()
+    token = world.begin(a=1)
+    state = world.manager.begin_state(token)
+    assert world.manager.save(state, {"a": 2}) is None
+    assert world.store.verbs == []
+    assert world.open(token) == {"a": 1}

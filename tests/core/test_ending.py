@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 
-from sessionstore import OutcomeUnknown, SessionGone, StoreUnavailable
+from sessionstore import (
+    ConflictUnresolved,
+    Cookie,
+    DeadlineExceeded,
+    OutcomeUnknown,
+    Session,
+    SessionGone,
+    StoreUnavailable,
+)
 from sessionstore.core.state import Status
 from tests.core.support import World, status, token_of
-from tests.support.scripted_store import loses_reply, raises
+from tests.support.scripted_store import (
+    Step,
+    after,
+    exceeds_deadline,
+    loses_command,
+    loses_reply,
+    raises,
+)
 
 
 def test_a_logout_after_somebody_logged_in_ends_nothing_and_touches_no_cookie() -> None:
@@ -49,3 +67,140 @@ def test_a_delete_of_unknown_outcome_stays_unknown_when_it_cannot_be_repeated() 
 
     with pytest.raises(OutcomeUnknown):
         world.manager.commit(session)
+
+
+# -- whose session it is, is looked at again --
+
+
+@pytest.mark.parametrize("others", [1, 3])
+def test_a_logout_deletes_whatever_the_session_has_become(others: int) -> None:
+    world = World()
+    token = world.begin(login="ann", a=1)
+    session = world.open(token)
+    for number in range(others):
+        world.store.on("delete", after(partial(world.request, token, writing(number))))
+    session.logout()
+    assert world.manager.commit(session) == Cookie(None)
+    assert world.size == 0
+
+
+def writing(number: int) -> Callable[[Session], None]:
+    def action(session: Session) -> None:
+        session["n"] = number
+
+    return action
+
+
+def test_a_logout_ends_a_session_that_was_rotated_meanwhile() -> None:
+    world = World()
+    token = world.begin(login="ann")
+    session = world.open(token)
+    rotated = token_of(world.request(token, Session.rotate))
+    session.logout()
+    assert world.manager.commit(session) == Cookie(None)
+    assert status(world.open(rotated)) is Status.NEW
+
+
+def test_who_has_the_previous_secret_within_its_grace_may_log_out() -> None:
+    world = World()
+    token = world.begin(login="ann")
+    rotated = token_of(world.request(token, Session.rotate))
+    assert world.request(token, Session.logout) == Cookie(None)
+    assert status(world.open(rotated)) is Status.NEW
+
+
+def test_two_logouts_at_once_both_delete_the_cookie() -> None:
+    world = World()
+    token = world.begin(login="ann")
+    sessions = [world.open(token), world.open(token)]
+    for session in sessions:
+        session.logout()
+        assert world.manager.commit(session) == Cookie(None)
+
+
+def test_a_logout_is_done_once() -> None:
+    world = World()
+    session = world.open(world.begin(login="ann"))
+    session.logout()
+    assert world.manager.commit(session) == Cookie(None)
+    assert world.manager.commit(session) is None
+    assert world.store.verbs == ["load", "delete"]
+
+
+# -- lost replies --
+
+
+@pytest.mark.parametrize("step", [loses_reply, loses_command])
+def test_a_delete_whose_reply_is_lost_is_repeated(step: Step) -> None:
+    world = World()
+    session = world.open(world.begin(login="ann"))
+    session.logout()
+    world.store.on("delete", step)
+    assert world.manager.commit(session) == Cookie(None)
+    assert world.store.verbs == ["load", "delete", "delete"]
+    assert world.size == 0
+
+
+def test_a_delete_that_is_lost_twice_is_of_unknown_outcome_and_the_cookie_goes() -> None:
+    world = World()
+    session = world.open(world.begin(login="ann"))
+    session.logout()
+    world.store.always("delete", loses_command)
+    with pytest.raises(OutcomeUnknown):
+        world.manager.commit(session)
+    assert session.state.destroyed, "by which the adapter knows that it clears the cookie"
+
+
+def test_a_lost_delete_and_then_another_writer_deletes_what_is_there_now() -> None:
+    world = World()
+    token = world.begin(login="ann")
+    session = world.open(token)
+    session.logout()
+    world.store.on("delete", after(lambda: world.request(token, writing(1)), loses_command))
+    assert world.manager.commit(session) == Cookie(None)
+    assert world.size == 0
+
+
+# -- what cannot be deleted is an error --
+
+
+def test_a_logout_in_conflicts_until_the_deadline_is_unresolved() -> None:
+    world = World()
+    token = world.begin(login="ann")
+    session = world.open(token)
+    session.logout()
+    world.store.on("delete", after(lambda: world.request(token, writing(1))), exceeds_deadline)
+    with pytest.raises(ConflictUnresolved, match="until the deadline"):
+        world.manager.commit(session)
+    assert session.state.destroyed
+
+
+def test_a_logout_without_time_is_unavailability() -> None:
+    world = World()
+    session = world.open(world.begin(login="ann"))
+    session.logout()
+    world.store.on("delete", exceeds_deadline)
+    with pytest.raises(DeadlineExceeded):
+        world.manager.commit(session)
+
+
+def test_a_record_that_became_unreadable_is_not_deleted_and_that_is_an_error() -> None:
+    world = World()
+    token = world.begin(login="ann")
+    session = world.open(token)
+    session.logout()
+    value = world.bytes_of(token)
+    world.put(token, value[:5] + bytes(8) + value[13:])
+    with pytest.raises(ConflictUnresolved, match="cannot be deleted: unreadable session record"):
+        world.manager.commit(session)
+    assert world.size == 1
+
+
+def test_a_logout_whose_load_finds_nothing_is_no_error() -> None:
+    world = World()
+    token = world.begin(login="ann")
+    world.remove(token)
+    session = world.manager.begin(token, Session)
+    session.logout()
+    assert world.manager.commit(session) is None
+    assert world.store.verbs == ["load"]

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from sessionstore import Session, SessionGone
+from sessionstore.core.flow import run
+from sessionstore.core.opening import Opening, holds_current_secret
+from sessionstore.core.sealing import Sealer
 from sessionstore.core.state import Lifetime, Status
-from sessionstore.core.token import TOKEN_LENGTH
-from tests.core.support import DAY, HOUR, KEY, OLD_KEY, World, status, token_of
+from sessionstore.core.token import TOKEN_LENGTH, TokenSigner
+from tests.core.support import DAY, HOUR, KEY, NOW, OLD_KEY, World, status, token_of
 
 NEW, LOADED, VOID = Status.NEW, Status.LOADED, Status.VOID
 
@@ -366,6 +369,26 @@ def test_a_touch_signs_anew_as_well() -> None:
     assert session["a"] == 1
     signed_anew = token_of(swapped.commit(session))
     assert world.server(secret_key=OLD_KEY).open(signed_anew) == {"a": 1}
+
+
+def test_a_secret_that_the_record_never_had_is_new_and_reported() -> None:
+    # Signed by us and yet not this session's: an older backup of the store, for example.
+    world = World()
+    token = world.begin(a=1)
+    signer = TokenSigner(KEY.encode(), absolute_timeout=DAY)
+    other = signer.mint(token[:16], bytes(32), 0, NOW)
+    assert status(world.open(other.text)) is NEW
+    assert world.reports == [("bad_secret", token[:16])]
+
+
+def test_without_a_token_there_is_nothing_to_load_and_no_secret() -> None:
+    world = World()
+    keys = world.manager.config.keys
+    opening = Opening(world.store, TokenSigner(*keys, absolute_timeout=DAY), Sealer(keys))
+    state = opening.begin([], NOW)
+    run(opening.load(state, NOW), lambda command: pytest.fail("nothing was to be sent"))
+    assert state.status is NEW
+    assert not holds_current_secret(state, world.stored(world.begin(a=1)))
 
 
 def test_opening_what_is_known_already_costs_nothing() -> None:
