@@ -141,6 +141,15 @@ def test_a_delete_whose_reply_is_lost_is_repeated(step: Step) -> None:
     assert world.size == 0
 
 
+def test_an_emptied_session_whose_deletes_reply_is_lost_is_deleted_not_gone() -> None:
+    world = World()
+    session = world.open(world.begin(only=1))
+    del session["only"]
+    world.store.on("delete", loses_reply)
+    assert world.manager.commit(session) == Cookie(None)
+    assert world.size == 0
+
+
 def test_a_delete_that_is_lost_twice_is_of_unknown_outcome_and_the_cookie_goes() -> None:
     world = World()
     session = world.open(world.begin(login="ann"))

@@ -47,6 +47,7 @@ def test_a_late_write_to_a_session_that_has_gone_is_refused(
         assert world.bytes_of(token) == held
         assert status(world.open(token_of(winner))) is Status.LOADED
     assert status(late) is Status.VOID
+    assert (late.handle, late.subject, late.is_new) == (None, None, True)
     assert world.manager.commit(late) is None
 
 

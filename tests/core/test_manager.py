@@ -22,6 +22,7 @@ from sessionstore import (
     StoreUnavailable,
 )
 from sessionstore.core.flow import Command
+from sessionstore.core.state import Status
 from tests.core.support import KEY, World, token_of, write
 from tests.support.scripted_store import raises
 
@@ -142,6 +143,16 @@ def test_logging_out_unread_while_the_store_is_down_is_an_error() -> None:
     with pytest.raises(StoreUnavailable):
         world.manager.commit(session)
     assert session.state.destroyed
+
+
+def test_a_session_to_be_destroyed_is_never_served_as_an_anonymous_one() -> None:
+    world = World(on_unavailable="anonymous")
+    state = world.manager.begin_state(world.begin(login="ann"))
+    state.mark_destroyed()
+    world.store.down(DOWN)
+    with pytest.raises(StoreUnavailable):
+        world.manager.load(state)
+    assert state.status is Status.UNLOADED
 
 
 # -- sync and async are the same --

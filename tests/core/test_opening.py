@@ -86,6 +86,7 @@ def test_an_unknown_handle_is_new_and_is_never_adopted() -> None:
     world.remove(token)
     session = world.open(token)
     assert status(session) is NEW
+    assert session.state.token is None
 
     session["b"] = 2
     begun = token_of(world.manager.commit(session))
