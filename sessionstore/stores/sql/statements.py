@@ -91,6 +91,11 @@ class Statements:
         self._replace = update(self.table).where(*this, unchanged).values(row).returning(literal(1))
         self._delete = delete(self.table).where(*this).returning(literal(1))
         self._delete_if = delete(self.table).where(*this, unchanged).returning(literal(1))
+        self._prepare_upkeep(now)
+        self._version = select(version)
+
+    def _prepare_upkeep(self, now: ColumnElement[int]) -> None:
+        column = self.table.c
         dead = select(column.key).where(column.expires <= now).limit(bindparam("batch"))
         # Asked again outside: between the two, a row may have been created anew.
         self._purge = (
@@ -108,7 +113,6 @@ class Statements:
             .order_by(column.key)
             .limit(500)
         )
-        self._version = select(version)
 
     def load(self, key: bytes) -> Flow[Entry | None]:
         """The current entry."""
