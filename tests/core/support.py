@@ -158,3 +158,9 @@ def unread(content: dict[str, Any], **settings: Any) -> Session:
 def write(session: Session) -> None:
     """An ordinary write."""
     session["b"] = 2
+
+
+def spoil(world: World, token: str) -> None:
+    """A server with a newer release, or an attacker, has written something else."""
+    value = world.bytes_of(token)
+    world.put(token, value[:5] + bytes(8) + value[13:])

@@ -50,7 +50,8 @@ INERT |= {"__repr__", "__setattr__", "__sizeof__", "__str__", "__subclasshook__"
 # What the language and its library do with a dict, mostly by C code.
 USES: dict[str, Callable[[Any], Any]] = {
     "json.dumps": json.dumps,
-    "json.dumps, indented": lambda s: json.dumps(s, indent=1),
+    # Read again: C code may write the line breaks of an unread session that turns out empty.
+    "json.dumps, indented": lambda s: json.loads(json.dumps(s, indent=1)),
     "json.dumps, nested": lambda s: json.dumps({"session": s}),
     "json.dump": lambda s: json.dump(s, StringIO()),
     "dict()": dict,
