@@ -229,13 +229,17 @@ def test_a_user_who_may_not_write_is_told(
 ) -> None:
     with redis_server.client() as client:
         client.acl_setuser(
-            prefix, enabled=True, passwords=["+pw"], keys=[f"{prefix}:*"], commands=["+get"]
+            prefix,
+            enabled=True,
+            passwords=["+the-password"],
+            keys=[f"{prefix}:*"],
+            commands=["+get"],
         )
         try:
             scheme, _, path = redis_server.url.partition("://")
-            result = invoke("ping", f"{scheme}://{prefix}:pw@{path}?prefix={prefix}")
+            result = invoke("ping", f"{scheme}://{prefix}:the-password@{path}?prefix={prefix}")
         finally:
             client.acl_deluser(prefix)
     assert result.exit_code == 1
     assert "failed. The store refuses us: " in result.stderr
-    assert "pw" not in result.output
+    assert "the-password" not in result.output
