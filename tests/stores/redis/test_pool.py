@@ -95,13 +95,16 @@ def test_an_interrupted_command_leaves_its_reply_to_nobody(proxy: FaultProxy, pr
     def interrupt(*_: object) -> None:
         raise Interrupted
 
+    def load_interrupted_after(pause: float) -> None:
+        signal.setitimer(signal.ITIMER_REAL, pause)
+        carry(store, "sync", store.load(mine))
+
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
         for pause in (0.001, 0.01, 0.03):
             proxy.fault, proxy.delay = "slices", 0.01
             with pytest.raises(Interrupted):
-                signal.setitimer(signal.ITIMER_REAL, pause)
-                carry(store, "sync", store.load(mine))
+                load_interrupted_after(pause)
             proxy.fault = ""
             entry = carry(store, "sync", store.load(other))
             assert entry is not None
