@@ -81,8 +81,8 @@ def test_every_error_reply_is_a_typed_error(
     how: str, text: str, kind: type[StoreError], retry: bool
 ) -> None:
     with ScriptedRedis(f"-{text}\r\n".encode()) as server:
-        store = open_store(f"{server.url}?timeout=0.1")
-        with Stopwatch(0.1), pytest.raises(kind) as caught:
+        store = open_store(f"{server.url}?timeout=0.5")
+        with Stopwatch(0.5), pytest.raises(kind) as caught:
             carry(store, how, store.replace(store.key("h"), value(1), 9, value(1)[1:13]))
         store.close()
         assert type(caught.value) is kind
@@ -100,7 +100,7 @@ def test_every_error_reply_is_a_typed_error(
 )
 def test_what_is_not_redis_is_refused(how: str, reply: bytes) -> None:
     with ScriptedRedis(reply) as server:
-        store = open_store(f"{server.url}?timeout=0.1")
+        store = open_store(f"{server.url}?timeout=10")
         with pytest.raises(StoreRefused, match="not Redis protocol"):
             carry(store, how, store.load(store.key("h")))
         # For a write it might have been executed all the same.
@@ -115,7 +115,7 @@ def test_more_than_the_reply_is_refused(how: str) -> None:
     """Whose would the surplus be? The next command's, if this connection were used again."""
     surplus = b"$13\r\n" + value(7) + b"\r\n"
     with ScriptedRedis(b"$-1\r\n" + surplus) as server:
-        store = open_store(f"{server.url}?timeout=0.1")
+        store = open_store(f"{server.url}?timeout=10")
         for _ in range(3):
             # The async store has given out the first reply by the time it sees the second.
             try:
@@ -192,8 +192,8 @@ def test_a_failed_log_in(
     how: str, reply: bytes | None, kind: type[StoreError], message: str
 ) -> None:
     with ScriptedRedis(lambda command: reply) as server:
-        store = open_store(f"redis://user:{SECRET}@127.0.0.1:{server.port}/0?timeout=0.1")
-        with Stopwatch(0.1), pytest.raises(kind, match=message) as caught:
+        store = open_store(f"redis://user:{SECRET}@127.0.0.1:{server.port}/0?timeout=0.5")
+        with Stopwatch(0.5), pytest.raises(kind, match=message) as caught:
             # A write: nothing was sent, so its outcome is known.
             carry(store, how, store.create(store.key("h"), value(1), 9))
         assert not isinstance(caught.value, OutcomeUnknown)

@@ -20,7 +20,7 @@ from tests.stores.carrying import BOTH, Stopwatch, carry
 from tests.support.fault_proxy import FaultProxy
 from tests.support.servers import RedisServer
 
-TIMEOUT = 0.25
+TIMEOUT = 0.6
 
 SENT = ["reset", "silent", "lost", "swallowed", "half", "stalled"]
 """The request leaves, and no whole reply comes."""

@@ -21,7 +21,7 @@ from tests.stores.carrying import BOTH, Stopwatch, carry
 from tests.support.children import StartError
 from tests.support.servers import RedisServer, run_redis
 
-TIMEOUT = 0.4
+TIMEOUT = 0.8
 
 
 @pytest.fixture(scope="module")

@@ -73,8 +73,8 @@ def test_a_plain_text_peer(how: str) -> None:
 @BOTH
 def test_a_plain_text_client(redis_tls_server: RedisServer, how: str) -> None:
     port = redis_tls_server.url.rpartition(":")[2].partition("/")[0]
-    store = open_store(f"redis://127.0.0.1:{port}?timeout=0.2")
-    with Stopwatch(0.2), pytest.raises((StoreUnavailable, StoreRefused)):
+    store = open_store(f"redis://127.0.0.1:{port}?timeout=1")
+    with Stopwatch(1), pytest.raises((StoreUnavailable, StoreRefused)):
         carry(store, how, store.load(store.key("h")))
     store.close()
 
@@ -98,8 +98,8 @@ def test_mutual_tls(mutual: RedisServer, how: str, prefix: str) -> None:
 @BOTH
 def test_mutual_tls_without_a_certificate(mutual: RedisServer, how: str) -> None:
     # Redis tells in an alert or just hangs up, as the TLS version has it.
-    store = open_store(f"{mutual.url}&timeout=0.5")
-    with Stopwatch(0.5), pytest.raises((StoreRefused, StoreUnavailable)):
+    store = open_store(f"{mutual.url}&timeout=2")
+    with Stopwatch(2), pytest.raises((StoreRefused, StoreUnavailable)):
         carry(store, how, store.create(store.key("h"), value(1), 60))
     store.close()
 

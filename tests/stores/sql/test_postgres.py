@@ -33,7 +33,7 @@ from tests.support.certificates import Certificates
 from tests.support.fault_proxy import FaultProxy
 from tests.support.servers import PostgresServer
 
-TIMEOUT = 0.4
+TIMEOUT = 0.8
 
 
 @pytest.fixture
