@@ -15,6 +15,7 @@ from sessionstore.cli.common import (
     print_json,
     print_table,
     url_argument,
+    visible,
 )
 from sessionstore.cli.diagnosis import Finding, Severity, diagnose
 from sessionstore.core.errors import StoreError
@@ -53,8 +54,9 @@ def doctor(url: str | None, fail_on: str, as_json: bool) -> None:
         listed = [finding.as_json() for finding in findings]
         print_json({"ok": fine, "store": shown, "server": server, "findings": listed})
     else:
-        click.echo(f"{shown}{'' if server is None else f'  ({server})'}")
-        rows = [(one.severity.label, one.what, one.to_do) for one in findings]
+        # Versions, policies and names are the server's words.
+        click.echo(f"{shown}{'' if server is None else f'  ({visible(server)})'}")
+        rows = [(one.severity.label, visible(one.what), visible(one.to_do)) for one in findings]
         print_table("", "what was seen", "what to do", rows=rows, lines=True)
     if not fine:
         raise click.exceptions.Exit(1)

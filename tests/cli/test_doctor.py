@@ -16,6 +16,7 @@ from sessionstore import MemoryStore, SessionConfig, SessionManager, open_store
 from sessionstore.cli import common
 from sessionstore.core.flow import run
 from sessionstore.stores.base import Store
+from sessionstore.stores.facts import RedisFacts, SqlFacts
 from tests.cli.conftest import SECRET, Invoke
 from tests.support.children import Child, accepts, on_free_port, require_binary, scratch_directory
 from tests.support.servers import (
@@ -102,6 +103,13 @@ def test_an_append_only_file(invoke: Invoke, tmp_path: Path) -> None:
             client.config_set("appendonly", "no")
             client.config_set("save", "3600 1")
             assert "save 3600 1" in looked(invoke, server.url, 1)["persistence"][1]
+
+
+def test_valkey(invoke: Invoke, valkey_server: RedisServer, prefix: str) -> None:
+    found = looked(invoke, f"{valkey_server.url}?prefix={prefix}", 1)
+    assert "not-allowed" not in found
+    assert re.match(r"valkey \d+\.\d+\.\d+ has all that sessions need\.", found["version"][1])
+    assert {"eviction", "memory", "persistence", "replicas", "transport", "user"} < set(found)
 
 
 def test_tls(invoke: Invoke, prefix: str) -> None:
@@ -252,7 +260,6 @@ def expire(store: Store, count: int) -> None:
 
 def test_a_sqlite_file_without_a_write_ahead_log(invoke: Invoke, store: MemoryStore) -> None:
     """As on a network file system: what it then says is in test_diagnosis."""
-    from sessionstore.stores.facts import SqlFacts
 
     def examine() -> Any:
         yield from ()
@@ -289,6 +296,17 @@ def test_the_table(invoke: Invoke) -> None:
     assert "warning" in result.stdout
     assert "what to do" in result.stdout
     assert not result.stderr
+
+
+def test_a_server_does_not_steer_the_terminal(invoke: Invoke, store: MemoryStore) -> None:
+    def examine() -> Any:
+        yield from ()
+        return RedisFacts("redis\x1b[31m 7", eviction="\x1b[2J")
+
+    store.examine = examine  # type: ignore[method-assign]
+    output = invoke("doctor", "memory://").output
+    assert "\\x1b[2J" in output
+    assert "\x1b" not in output
 
 
 def test_a_store_that_tells_nothing(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """``redis://``, ``rediss://``, ``redis+unix://``: sessions in Redis or Valkey.
 
-Set-up: a server (tested with Redis 7.0) that does not evict (``maxmemory-policy noeviction``).
+Set-up: a server (tested: Redis 7.0, Valkey 9.1) that does not evict (``maxmemory-policy
+noeviction``); ``sessionstore doctor`` looks at it.
 Limits: one server; what survives a crash is what its persistence settings say.
 Keys: ``<prefix>:s:<handle>``, strings with a TTL; one key per command.
 

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sessionstore import SessionConfig, SessionManager, StoreError, open_store
 from sessionstore.core.session import Session
-from tests.support.children import Child, require_binary, scratch_directory
-from tests.support.servers import answers
+from tests.support.children import Child, scratch_directory
+from tests.support.servers import answers, redis_program, valkey_program
 
 SECRET = "the signing key of the tests, long enough"
 ALWAYS = ("--appendonly", "yes", "--appendfsync", "always")
@@ -28,8 +30,7 @@ ACKNOWLEDGED = 400
 class Server:
     """Redis on a Unix socket and on files of its own, which can be killed and started again."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
-        program = require_binary("redis-server", "redis-server")
+    def __init__(self, program: str, directory: Path, *options: str) -> None:
         self.directory = directory
         self.socket = directory / "redis.sock"
         self._command = [
@@ -50,9 +51,9 @@ class Server:
 
 
 @contextmanager
-def running(*options: str) -> Iterator[Server]:
+def running(*options: str, program: Callable[[], str] = redis_program) -> Iterator[Server]:
     with scratch_directory() as directory:
-        server = Server(directory, *options)
+        server = Server(program(), directory, *options)
         try:
             yield server
         finally:
@@ -195,8 +196,9 @@ class Load:
         return lost, back
 
 
-def test_every_acknowledged_write_survives_a_kill(prefix: str) -> None:
-    with running(*ALWAYS) as server:
+@pytest.mark.parametrize("program", [redis_program, valkey_program])
+def test_every_acknowledged_write_survives_a_kill(prefix: str, program: Callable[[], str]) -> None:
+    with running(*ALWAYS, program=program) as server:
         loads = []
         for turn in range(3):  # what was written before the last crash must survive this one too
             load = Load(server.url, f"{prefix}-{turn}")
