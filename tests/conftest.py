@@ -38,6 +38,13 @@ def redis_server() -> Iterator[servers.RedisServer]:
 
 
 @pytest.fixture(scope="session")
+def valkey_server() -> Iterator[servers.RedisServer]:
+    """Valkey on a Unix socket."""
+    with servers.run_valkey() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def redis_tls_server() -> Iterator[servers.RedisServer]:
     """Redis with TLS on a TCP port, and a password."""
     with servers.run_redis_tls() as server:

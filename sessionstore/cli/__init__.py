@@ -6,6 +6,8 @@ common.py      what they share: the URL, errors in plain words, tables
 keys.py        secret and encryption keys from files or the environment
 new_key.py     ``sessionstore new-key``
 ping.py        ``sessionstore ping URL``
+doctor.py      ``sessionstore doctor URL``
+diagnosis/     what the doctor says about which facts
 purge.py       ``sessionstore purge URL``
 inspect.py     ``sessionstore inspect URL HANDLE``
 =============  ==============================================================

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from sessionstore.cli.doctor import doctor
 from sessionstore.cli.inspect import inspect
 from sessionstore.cli.new_key import new_key
 from sessionstore.cli.ping import ping
@@ -20,5 +21,5 @@ def cli() -> None:
     """
 
 
-for _command in (new_key, ping, purge, inspect):
+for _command in (new_key, ping, doctor, purge, inspect):
     cli.add_command(_command)

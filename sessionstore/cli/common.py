@@ -122,12 +122,15 @@ def print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=2))
 
 
-def print_table(*headings: str, rows: Sequence[tuple[str, ...]], right: int | None = None) -> None:
+def print_table(
+    *headings: str, rows: Sequence[tuple[str, ...]], right: int | None = None, lines: bool = False
+) -> None:
     """Print a table; nothing in it is markup, and nothing is cut off.
 
     :param right: the column of numbers, set to the right
+    :param lines: whether to rule between rows, where they have several lines each
     """
-    table = Table(*headings, show_header=any(headings), highlight=False)
+    table = Table(*headings, show_header=any(headings), show_lines=lines, highlight=False)
     for index, column in enumerate(table.columns):
         column.overflow = "fold"
         column.justify = "right" if index == right else "left"

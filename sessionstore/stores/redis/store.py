@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from sessionstore.core.errors import ConfigurationError, StoreRefused
 from sessionstore.core.flow import Command, Flow
+from sessionstore.core.token import HANDLE_BYTES, handle_text
 from sessionstore.stores.base import (
     DEFAULT_PREFIX,
     DEFAULT_TIMEOUT,
@@ -19,13 +21,18 @@ from sessionstore.stores.base import (
     Store,
     Version,
 )
+from sessionstore.stores.facts import Link, RedisFacts
 from sessionstore.stores.location import Location
 from sessionstore.stores.redis import commands
 from sessionstore.stores.redis.blocking import BlockingTransport
 from sessionstore.stores.redis.endpoint import Endpoint, endpoint_from
+from sessionstore.stores.redis.examination import examine
 from sessionstore.stores.redis.shared import SharedTransport
 
 DEFAULT_MAX_CONNECTIONS = 64
+PROBE = bytes(600)
+"""What stands for a session where there is none to measure: a login and some small attributes.
+Its format byte is one that no record has."""
 
 
 class RedisStore(Store):
@@ -90,6 +97,11 @@ class RedisStore(Store):
             cursor, keys = reply
             yield from keys
 
+    def examine(self) -> Flow[RedisFacts]:
+        """How the server is set up, as far as the user may look."""
+        probe = self.key(handle_text(os.urandom(HANDLE_BYTES)))
+        return examine(self.prefix, self._key_prefix + b"*", (probe, PROBE), _link(self._endpoint))
+
     @property
     def connections(self) -> int:
         """How many connections sync code has open, idle and in use."""
@@ -107,3 +119,9 @@ class RedisStore(Store):
 def from_location(location: Location, options: dict[str, Any]) -> RedisStore:
     """``redis://``, ``rediss://``, ``redis+unix://``."""
     return RedisStore(endpoint_from(location, options), **options)
+
+
+def _link(endpoint: Endpoint) -> Link:
+    if endpoint.path:
+        return Link("unix")
+    return Link("tcp" if endpoint.ssl_context is None else "tls", endpoint.host)

@@ -12,8 +12,9 @@ from typing import Any
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection, Engine
 
-from sessionstore.core.flow import Command
+from sessionstore.core.flow import Command, Flow
 from sessionstore.stores.attempts import ATTEMPT_SHARE, Failure, refused, unavailable
+from sessionstore.stores.facts import SqlFacts
 from sessionstore.stores.lifetime import forget_after_fork
 from sessionstore.stores.sql.statements import Rows, Statements
 
@@ -103,6 +104,10 @@ class Database(ABC):
     @abstractmethod
     def explain_driver(self, error: BaseException) -> Failure:
         """What an error of the database's driver means."""
+
+    @abstractmethod
+    def examine(self) -> Flow[SqlFacts]:
+        """How the database is set up."""
 
     def close(self) -> None:
         """Close what is idle; this may be used again."""

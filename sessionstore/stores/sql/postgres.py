@@ -24,11 +24,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from sessionstore.core.flow import Command
+from sessionstore.core.flow import Command, Flow
 from sessionstore.stores.attempts import Failure, unavailable
+from sessionstore.stores.facts import SqlFacts
 from sessionstore.stores.lateness import call_by
 from sessionstore.stores.lifetime import PerLoop
 from sessionstore.stores.sql.engine import ENGINE_OPTIONS, Database, execute
+from sessionstore.stores.sql.examination import examine_postgres
 from sessionstore.stores.sql.failures import connecting_to_postgres, from_postgres
 from sessionstore.stores.sql.statements import Rows, Statements
 
@@ -146,6 +148,10 @@ class PostgreSQL(Database):
 
     def explain_driver(self, error: BaseException) -> Failure:
         return from_postgres(getattr(error, "sqlstate", None), self.node)
+
+    def examine(self) -> Flow[SqlFacts]:
+        verified = self._parameters.get("sslmode") == "verify-full"
+        return examine_postgres(self.statements, self._parameters["host"], verified=verified)
 
     def close(self) -> None:
         super().close()

@@ -25,9 +25,11 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.pool import QueuePool
 
 from sessionstore.core.errors import ConfigurationError
-from sessionstore.core.flow import Command
+from sessionstore.core.flow import Command, Flow
 from sessionstore.stores.attempts import Failure, refused, unavailable
+from sessionstore.stores.facts import SqlFacts
 from sessionstore.stores.sql.engine import ENGINE_OPTIONS, Database
+from sessionstore.stores.sql.examination import examine_sqlite
 from sessionstore.stores.sql.failures import from_sqlite
 from sessionstore.stores.sql.statements import Rows, Statements
 
@@ -135,6 +137,9 @@ class SQLite(Database):
         if not isinstance(error, sqlite3.Error):
             return refused(f"SQLite failed: {type(error).__name__}", self.node, lost=True)
         return from_sqlite(getattr(error, "sqlite_errorcode", None), str(error), self.node)
+
+    def examine(self) -> Flow[SqlFacts]:
+        return examine_sqlite(self.statements)
 
     def after_fork(self) -> None:
         global _creating

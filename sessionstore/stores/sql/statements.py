@@ -24,6 +24,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     delete,
+    func,
     literal,
     select,
     update,
@@ -41,6 +42,7 @@ from sessionstore.stores.base import (
     Missing,
     Version,
 )
+from sessionstore.stores.facts import COUNT_LIMIT
 
 Rows = list[tuple[Any, ...]]
 DEFAULT_TABLE: Final = "sessionstore_sessions"
@@ -103,6 +105,14 @@ class Statements:
             .where(column.key.in_(dead), column.expires <= now)
             .returning(literal(1))
         )
+        waiting = (
+            select(column.expires)
+            .where(column.expires <= now)
+            .order_by(column.expires)
+            .limit(COUNT_LIMIT)
+            .subquery()
+        )
+        self._expired = select(func.count(), now - func.min(waiting.c.expires)).select_from(waiting)
         self._keys = (
             select(column.key)
             .where(
@@ -163,6 +173,12 @@ class Statements:
         parameters = {"after": after.decode("ascii"), "end": end.decode("ascii")}
         rows: Rows = yield from Command(("SELECT", self._keys, parameters))
         return [key.encode("ascii") for (key,) in rows]
+
+    def expired(self) -> Flow[tuple[int, float | None]]:
+        """How many rows have expired, up to ``COUNT_LIMIT``, and how many seconds ago the first."""
+        rows: Rows = yield from Command(("SELECT", self._expired, {}))
+        count, oldest = rows[0]
+        return count, None if oldest is None else oldest / 1000
 
     def create_table(self) -> Flow[None]:
         """Make the table and its index, unless they are there."""

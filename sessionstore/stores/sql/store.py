@@ -24,6 +24,7 @@ from sessionstore.stores.base import (
     Store,
     Version,
 )
+from sessionstore.stores.facts import SqlFacts
 from sessionstore.stores.location import Location
 from sessionstore.stores.sql.engine import Database
 from sessionstore.stores.sql.failures import TableMissing
@@ -126,6 +127,10 @@ class SqlStore(Store):
         ):
             yield from keys
             after = keys[-1]
+
+    def examine(self) -> Flow[SqlFacts]:
+        """How the database is set up."""
+        return self._database.examine()
 
     def close(self) -> None:
         self._database.close()

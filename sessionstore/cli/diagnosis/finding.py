@@ -1,0 +1,50 @@
+"""What is said about one thing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+
+class Severity(IntEnum):
+    """How bad it is; a higher number is worse."""
+
+    OK = 0
+    UNKNOWN = 1
+    """It could not be looked at."""
+    NOTE = 2
+    """Nothing is wrong; it should be known."""
+    WARNING = 3
+    """It will hurt some day: when a machine fails, or somebody is in the network."""
+    ERROR = 4
+    """It hurts now: sessions end at will, are refused, or lie open."""
+
+    @property
+    def label(self) -> str:
+        """``"warning"``; what ``--fail-on`` takes."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    :param id: for programs; does not change: ``"eviction"``
+    :param what: what was seen, and what it means
+    :param to_do: what to do about it; empty if nothing
+    """
+
+    id: str
+    severity: Severity
+    what: str
+    to_do: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "id": self.id,
+            "severity": self.severity.label,
+            "what": self.what,
+            "to_do": self.to_do,
+        }

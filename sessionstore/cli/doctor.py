@@ -1,0 +1,91 @@
+"""``sessionstore doctor URL``: is the server set up so that sessions last and are safe?"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final, TypeVar
+
+import click
+
+from sessionstore.cli.common import (
+    display_url,
+    in_plain_words,
+    json_option,
+    opened,
+    print_json,
+    print_table,
+    url_argument,
+    visible,
+)
+from sessionstore.cli.diagnosis import Finding, Severity, diagnose
+from sessionstore.core.errors import StoreError
+from sessionstore.core.flow import Command, Flow, run
+from sessionstore.stores.base import Examinable, Store
+
+T = TypeVar("T")
+
+LEVELS: Final = tuple(severity.label for severity in Severity if severity >= Severity.NOTE)
+
+
+@click.command()
+@url_argument
+@click.option(
+    "--fail-on",
+    type=click.Choice(LEVELS),
+    default=Severity.WARNING.label,
+    show_default=True,
+    help="The least severity with which the exit status is 1.",
+)
+@json_option
+def doctor(url: str | None, fail_on: str, as_json: bool) -> None:
+    """Look at how the store's server is set up, and say what is wrong.
+
+    It reads what its user may read and changes no setting. What the server refuses to tell is
+    reported as such, and is no failure. If there is no session to measure, a probe record is
+    stored under the store's own prefix and deleted again. Exit status: 0 if all is well, 1 if
+    there is a finding as bad as --fail-on or the store failed, 2 if an argument is wrong.
+    """
+    with opened(url) as store:
+        server, findings = examined(store)
+    worst = max((finding.severity for finding in findings), default=Severity.OK)
+    fine = worst < Severity[fail_on.upper()]
+    shown = display_url(url or "")
+    if as_json:
+        listed = [finding.as_json() for finding in findings]
+        print_json({"ok": fine, "store": shown, "server": server, "findings": listed})
+    else:
+        # Versions, policies and names are the server's words.
+        click.echo(f"{shown}{'' if server is None else f'  ({visible(server)})'}")
+        rows = [(one.severity.label, visible(one.what), visible(one.to_do)) for one in findings]
+        print_table("", "what was seen", "what to do", rows=rows, lines=True)
+    if not fine:
+        raise click.exceptions.Exit(1)
+
+
+def examined(store: Store) -> tuple[str | None, list[Finding]]:
+    """The server's name and what there is to be said, the worst first."""
+    if not isinstance(store, Examinable):
+        what = "This store cannot tell how it is set up."
+        return None, [Finding("not-examinable", Severity.UNKNOWN, what)]
+    try:
+        facts = _run(store, store.examine())
+    except StoreError as error:
+        # Whatever else is the matter: nobody has a session while this lasts.
+        return None, [
+            Finding(
+                "unusable",
+                Severity.ERROR,
+                in_plain_words(error),
+                "`sessionstore ping` does what a session does, step by step.",
+            )
+        ]
+    return facts.server, diagnose(facts)
+
+
+def _run(store: Store, flow: Flow[T]) -> T:
+    """Each command by a deadline of its own: there are dozens, and nobody waits for a page."""
+
+    def execute(command: Command[Any]) -> Any:
+        return store.execute(command, time.monotonic() + store.timeout)
+
+    return run(flow, execute)
