@@ -23,7 +23,7 @@ ROUNDS = 5
 @pytest.fixture
 def user(redis_tls_server: RedisServer, prefix: str) -> Iterator[str]:
     with redis_tls_server.client() as client:
-        rules = ("on", f">{FIRST}", f"~{prefix}:*", *LEAST_PRIVILEGE)
+        rules = ("on", f">{FIRST}", f"~{prefix}:s:*", *LEAST_PRIVILEGE)
         client.execute_command("ACL", "SETUSER", prefix, *rules)
         yield prefix
         client.acl_deluser(prefix)
