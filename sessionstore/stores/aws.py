@@ -126,10 +126,12 @@ class IAMToken:
             with self._lock:
                 if self._source is None:
                     self._source = self._make_session().get_credentials()
-                if self._source is None:
-                    raise NoCredentialsError
-                # botocore renews them by itself when they are about to expire.
-                return self._source.get_frozen_credentials()
+                source = self._source
+            if source is None:
+                raise NoCredentialsError
+            # botocore renews them by itself when they are about to expire, and hands out the
+            # old ones as long as they are good.
+            return source.get_frozen_credentials()
         except (NoCredentialsError, PartialCredentialsError):
             raise StoreRefused(
                 "auth=iam: there are no AWS credentials (environment, profile, role)"

@@ -14,6 +14,7 @@ import math
 import os
 import random
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -154,13 +155,8 @@ class Credentials:
 
 def _where(error: Exception) -> str:
     """Which error, and in which line of the provider."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    if frame is None:
-        return type(error).__name__
-    return f"{type(error).__name__} in {Path(frame.tb_frame.f_code.co_filename).name}, line \
-{frame.tb_lineno}"
+    kind, places = type(error).__name__, traceback.extract_tb(error.__traceback__)
+    return f"{kind} in {Path(places[-1].filename).name}, line {places[-1].lineno}"
 
 
 def _checked(answer: object) -> Credential:
@@ -188,7 +184,7 @@ def from_code(provider: Any, renew: float | None) -> Credentials:
         return Credentials(lambda: (None, *get())[-2:], renew=renew)
     if not callable(provider):
         raise ConfigurationError("credentials= is a function that returns (user name, password)")
-    if inspect.iscoroutinefunction(provider):
+    if any(inspect.iscoroutinefunction(each) for each in (provider, type(provider).__call__)):
         raise ConfigurationError(
             "credentials= is an ordinary function, not an async one: it is called in a thread"
         )

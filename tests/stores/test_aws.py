@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
+import time
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -15,7 +17,9 @@ from botocore.session import Session
 
 from sessionstore.core.errors import ConfigurationError, StoreRefused, StoreUnavailable
 from sessionstore.core.flow import Command
+from sessionstore.stores.attempts import Failure
 from sessionstore.stores.aws import IAMToken
+from sessionstore.stores.credentials import from_code
 from sessionstore.stores.url import open_store
 from tests.stores.carrying import BOTH, carry
 from tests.support.servers import RedisServer
@@ -120,6 +124,24 @@ def test_the_next_connection_asks_again_after_a_failure() -> None:
     with pytest.raises(StoreUnavailable):
         provider()
     assert SIGNATURE in provider()[1]
+
+
+def test_what_came_too_late_is_there_for_the_next() -> None:
+    """Asking AWS can take longer than a connection may: it is asked once all the same."""
+    asked: list[None] = []
+    go_on = threading.Event()
+
+    def session() -> FakeSession:
+        asked.append(None)
+        go_on.wait(10)
+        return FakeSession(Credentials("fakeAccessKeyId", "fakeSecretKey"))
+
+    found = from_code(token(session=session), None)
+    with pytest.raises(Failure, match="did not come in time"):
+        found.ask_by(time.monotonic() + 0.01, "n:1")
+    go_on.set()
+    assert SIGNATURE in found.ask_by(time.monotonic() + 10, "n:1").password
+    assert len(asked) == 1
 
 
 def test_another_process_finds_its_own_credentials() -> None:

@@ -139,7 +139,14 @@ async def _asynchronous() -> tuple[None, str]:
     return None, SECRET
 
 
-@pytest.mark.parametrize("provider", ["password", ("user", "password"), _asynchronous])
+class _AsynchronousObject:
+    async def __call__(self) -> tuple[None, str]:
+        return None, SECRET
+
+
+@pytest.mark.parametrize(
+    "provider", ["password", ("user", "password"), _asynchronous, _AsynchronousObject()]
+)
 def test_what_is_no_provider(provider: object) -> None:
     with pytest.raises(ConfigurationError, match="function"):
         open_store("redis://h", credentials=provider)
