@@ -86,7 +86,10 @@ def test_defaults() -> None:
 
 
 @pytest.mark.parametrize("url", EXAMPLES)
-def test_every_example_is_a_url_that_can_be_opened(url: str, tmp_path: Path) -> None:
+def test_every_example_is_a_url_that_can_be_opened(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_PASSWORD", "secret")
     authority = str(Certificates.make(tmp_path).ca)
     url = url.replace("/etc/ssl/our-ca.pem", authority).replace("/var/lib/app", str(tmp_path))
     open_store(url).close()

@@ -33,20 +33,33 @@ class Failure(Exception):
     :param lost: the request went out and no reply came
     :param retry: whether another attempt can help
     :param broken: whether the connection must not be used again
+    :param login: whether another password could help
     """
 
     def __init__(
-        self, error: StoreError, *, lost: bool = False, retry: bool = True, broken: bool = True
+        self,
+        error: StoreError,
+        *,
+        lost: bool = False,
+        retry: bool = True,
+        broken: bool = True,
+        login: bool = False,
     ) -> None:
         super().__init__(str(error))
         self.error = error
         self.lost = lost
         self.retry = retry
         self.broken = broken
+        self.login = login
 
     def again(self, *, lost: bool) -> Failure:
         """The same for another of those whom it meets; what was not lost may be tried again."""
-        failure = Failure(copy(self.error), lost=lost, retry=self.retry or (self.lost and not lost))
+        failure = Failure(
+            copy(self.error),
+            lost=lost,
+            retry=self.retry or (self.lost and not lost),
+            login=self.login,
+        )
         failure.__cause__ = self.__cause__
         return failure
 

@@ -26,6 +26,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _flag(text: str) -> bool:
+    if text not in {"0", "1"}:
+        raise ValueError("0 or 1")
+    return text == "1"
+
+
 def _number(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,6}", text):
         raise ValueError("a whole number")
@@ -35,6 +41,15 @@ def _number(text: str) -> int:
 _COMMON: Final[Mapping[str, Convert]] = {"timeout": _seconds, "prefix": str}
 _TLS: Final[Mapping[str, Convert]] = {"ca": str, "cert": str, "key": str}
 _POOL: Final[Mapping[str, Convert]] = {"max_connections": _count}
+_AUTH: Final[Mapping[str, Convert]] = {
+    "auth": str,
+    "password_env": str,
+    "username_env": str,
+    "password_file": str,
+    "username_file": str,
+    "auth_renew": _seconds,
+}
+_IAM: Final[Mapping[str, Convert]] = {"cache": str, "region": str, "serverless": _flag}
 
 
 @dataclass(frozen=True)
@@ -60,12 +75,15 @@ _SQL = "sessionstore.stores.sql:from_location"
 
 SCHEMES: Final[Mapping[str, Scheme]] = {
     "memory": Scheme("sessionstore.stores.memory:from_location", {}, frozenset({"clock"})),
-    "redis": Scheme(_REDIS, _POOL, frozenset({"credentials"}), *_REDIS_LIBRARIES),
+    "redis": Scheme(_REDIS, {**_POOL, **_AUTH}, frozenset({"credentials"}), *_REDIS_LIBRARIES),
     "rediss": Scheme(
-        _REDIS, {**_POOL, **_TLS}, frozenset({"credentials", "ssl_context"}), *_REDIS_LIBRARIES
+        _REDIS,
+        {**_POOL, **_TLS, **_AUTH, **_IAM},
+        frozenset({"credentials", "ssl_context"}),
+        *_REDIS_LIBRARIES,
     ),
     "redis+unix": Scheme(
-        _REDIS, {**_POOL, "db": _number}, frozenset({"credentials"}), *_REDIS_LIBRARIES
+        _REDIS, {**_POOL, **_AUTH, "db": _number}, frozenset({"credentials"}), *_REDIS_LIBRARIES
     ),
     "sqlite": Scheme(_SQL, {**_POOL, "table": str}, frozenset({"clock"}), ("sqlalchemy",), "sql"),
     **dict.fromkeys(
@@ -142,7 +160,7 @@ def _read(scheme: str, known: Mapping[str, Convert], name: str, text: str) -> An
 
 
 def _unknown(scheme: str, known: Mapping[str, Convert], name: str) -> ConfigurationError:
-    if name in _TLS:
+    if name in _TLS or name in _IAM:
         return ConfigurationError(
             f"{scheme}: option {name!r} needs TLS; write rediss:// instead"
             if scheme == "redis"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
 
 from tests.support.children import Child, accepts, on_free_port, require_binary, scratch_directory
-from tests.support.servers import NOTHING_ON_DISK, RedisServer
+from tests.support.servers import NOTHING_ON_DISK, RedisServer, run_redis_tls
 
 PASSWORD = "p@ss:w/rd?#%"
 """With everything that a URL must escape."""
@@ -32,6 +33,16 @@ def redis_tcp_server() -> Iterator[RedisServer]:
         with on_free_port(start, accepts) as (port, child):
             url = f"redis://:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/0"
             yield RedisServer(url, child, directory)
+
+
+@pytest.fixture(scope="session")
+def redis_mutual_tls_server() -> Iterator[RedisServer]:
+    """Redis that wants a client certificate besides the password; the URL has it."""
+    with run_redis_tls("--tls-auth-clients", "yes") as server:
+        files = server.certificates
+        assert files is not None
+        client = f"&cert={quote(str(files.client))}&key={quote(str(files.client_key))}"
+        yield replace(server, url=server.url + client)
 
 
 @pytest.fixture

@@ -73,8 +73,14 @@ class TestRedisTLS(StoreContract, EnumerableContract):
         yield from opened(redis_tls_server.url, prefix)
 
 
+class TestRedisMutualTLS(StoreContract, EnumerableContract):
+    @pytest.fixture
+    def store(self, prefix: str, redis_mutual_tls_server: RedisServer) -> Iterator[Store]:
+        yield from opened(redis_mutual_tls_server.url, prefix)
+
+
 class TestRedisLeastPrivilege(StoreContract):
-    """The ACL that docs/reference/redis.md recommends. It cannot list keys, and need not."""
+    """The ACL that docs/reference/stores.md recommends. It cannot list keys, and need not."""
 
     @pytest.fixture
     def store(self, prefix: str, acl_url: str) -> Iterator[Store]:

@@ -22,6 +22,7 @@ from redis.connection import AbstractConnection
 
 from sessionstore.core.flow import Command
 from sessionstore.stores.attempts import ATTEMPT_SHARE, Attempts, Failure, refused, unavailable
+from sessionstore.stores.credentials import Credential, Login
 from sessionstore.stores.lifetime import forget_after_fork
 from sessionstore.stores.redis.dialing import Bounded, dial
 from sessionstore.stores.redis.endpoint import (
@@ -33,6 +34,7 @@ from sessionstore.stores.redis.endpoint import (
     take_reply,
 )
 from sessionstore.stores.redis.failures import ReplyError, from_reply
+from sessionstore.stores.redis.login import auth, wants_login
 
 _BUFFER = 16384
 
@@ -47,13 +49,13 @@ class _Handshake(_Base):  # type: ignore[misc]
     host = ""
     port = 0
 
-    def __init__(self, endpoint: Endpoint, until: float) -> None:
+    def __init__(self, endpoint: Endpoint, credential: Credential | None, until: float) -> None:
         self.host, self.port = endpoint.host, endpoint.port
         self._endpoint = endpoint
         self._until = until
         self.failure: Failure | None = None
         self.raw: socket.socket | None = None
-        super().__init__(**endpoint.connection_options())
+        super().__init__(**endpoint.connection_options(credential))
 
     def _connect(self) -> Bounded:
         try:
@@ -71,6 +73,38 @@ class _Handshake(_Base):  # type: ignore[misc]
         return [("node", self._endpoint.node)]
 
 
+def _shake_hands(endpoint: Endpoint, credential: Credential | None, until: float) -> _Handshake:
+    connection = _Handshake(endpoint, credential, until)
+    try:
+        connection.connect()
+    except Exception as error:  # noqa: BLE001 - redis-py raises what it likes
+        connection.disconnect()
+        failure = connection.failure or handshake_failed(error, endpoint.node)
+        raise failure from failure.__cause__
+    except BaseException:
+        connection.disconnect()
+        raise
+    return connection
+
+
+def _connect(endpoint: Endpoint, until: float) -> tuple[_Handshake, Login | None]:
+    credentials = endpoint.credentials
+    if credentials is None:
+        return _shake_hands(endpoint, None, until), None
+    credential = credentials.ask_by(until, endpoint.node)
+    try:
+        connection = _shake_hands(endpoint, credential, until)
+    except Failure as failure:
+        if not failure.login:
+            raise
+        # It may have been exchanged between the asking and the telling.
+        refused, credential = credential, credentials.ask_by(until, endpoint.node)
+        if credential == refused:
+            raise
+        connection = _shake_hands(endpoint, credential, until)
+    return connection, credentials.login(credential)
+
+
 class Link:
     """One connection to the server.
 
@@ -79,15 +113,8 @@ class Link:
 
     def __init__(self, endpoint: Endpoint, until: float) -> None:
         self._node = endpoint.node
-        self._connection = _Handshake(endpoint, until)
-        try:
-            self._connection.connect()
-        except Exception as error:  # noqa: BLE001 - redis-py raises what it likes
-            self._connection.disconnect()
-            raise (self._connection.failure or handshake_failed(error, self._node)) from None
-        except BaseException:
-            self._connection.disconnect()
-            raise
+        self._credentials = endpoint.credentials
+        self._connection, self._login = _connect(endpoint, until)
         self._socket = cast(socket.socket, self._connection.raw)
         self._reader = make_reader()
         self._buffer = bytearray(_BUFFER)
@@ -133,6 +160,46 @@ class Link:
         if reader.has_data():
             raise refused("the server sent more than the reply", self._node, lost=True)
         return reply
+
+    def stay_logged_in(self, until: float) -> None:
+        """Log in again if it is time to; if that cannot be done now, the old log-in goes on.
+
+        :raises Failure: this link must be closed
+        """
+        credentials, login = self._credentials, self._login
+        now = time.monotonic()
+        if credentials is None or login is None or not credentials.is_due(login, now):
+            return
+        try:
+            # Half of the time, so that enough is left for the command that this is done for.
+            credential = credentials.ask_by(now + (until - now) / 2, self._node)
+        except Failure:
+            login.put_off(now)
+            return
+        if not self._log_in(credential, until):
+            login.put_off(now)
+
+    def log_in_again(self, until: float) -> bool:
+        """After the server has forgotten the log-in; whether it accepts another.
+
+        :raises Failure: this link must be closed
+        """
+        if self._credentials is None:
+            return False
+        return self._log_in(self._credentials.ask_by(until, self._node), until)
+
+    def _log_in(self, credential: Credential, until: float) -> bool:
+        try:
+            reply = self.exchange(auth(credential), until)
+        except Failure as failure:
+            # The command that this is done for was not sent. Without the cause, in whose frames
+            # the password can be seen.
+            raise failure.again(lost=False) from None
+        if isinstance(reply, ReplyError):
+            return False
+        if self._credentials is not None:
+            self._login = self._credentials.login(credential)
+        return True
 
     def close(self) -> None:
         """Close the socket; in a forked child, without ending the parent's connection."""
@@ -249,7 +316,11 @@ class BlockingTransport:
     def _attempt(self, packed: bytes, until: float) -> Any:
         link, generation = self.pool.take(until)
         try:
+            link.stay_logged_in(until)
             reply = link.exchange(packed, until)
+            # What was answered so was not executed: it may be sent again, a write as well.
+            if wants_login(reply) and link.log_in_again(until):
+                reply = link.exchange(packed, until)
         except BaseException:
             self.pool.drop(link, generation)
             raise

@@ -17,6 +17,7 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 
 from sessionstore.stores.attempts import Failure, refused, unavailable
+from sessionstore.stores.credentials import Credential, Login
 from sessionstore.stores.redis.endpoint import (
     NOTHING_YET,
     Endpoint,
@@ -39,12 +40,12 @@ class Handshake(_Base):  # type: ignore[misc]
     host = ""
     port = 0
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, credential: Credential | None) -> None:
         self.host, self.port = endpoint.host, endpoint.port
         self._endpoint = endpoint
         self.failure: Failure | None = None
         self._writer: Any = None
-        super().__init__(**endpoint.connection_options())
+        super().__init__(**endpoint.connection_options(credential))
 
     async def _connect(self) -> None:
         endpoint = self._endpoint
@@ -82,13 +83,17 @@ class Handshake(_Base):  # type: ignore[misc]
 
 
 class Channel(asyncio.Protocol):
-    """One connection whose replies are matched to commands by their order."""
+    """One connection whose replies are matched to commands by their order.
 
-    def __init__(self, writer: asyncio.StreamWriter, node: str) -> None:
+    :param login: what it is logged in with
+    """
+
+    def __init__(self, writer: asyncio.StreamWriter, node: str, login: Login | None = None) -> None:
         # Kept, because a StreamWriter that is collected closes its transport.
         self._writer = writer
         self._transport: Any = writer.transport
         self._node = node
+        self.login = login
         self._loop = asyncio.get_running_loop()
         self._reader = make_reader()
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()

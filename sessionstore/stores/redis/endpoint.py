@@ -13,10 +13,12 @@ from typing import Any
 import hiredis
 from redis import exceptions
 from redis.connection import AbstractConnection
-from redis.credentials import CredentialProvider, UsernamePasswordCredentialProvider
+from redis.credentials import UsernamePasswordCredentialProvider
 
 from sessionstore.core.errors import ConfigurationError
 from sessionstore.stores.attempts import Failure, refused, unavailable
+from sessionstore.stores.auth import credentials_from
+from sessionstore.stores.credentials import Credential, Credentials
 from sessionstore.stores.location import Location
 from sessionstore.stores.redis.failures import ReplyError, from_reply
 
@@ -38,7 +40,7 @@ class Endpoint:
     port: int = DEFAULT_PORT
     path: str = ""
     db: int = 0
-    credentials: CredentialProvider | None = field(default=None, repr=False)
+    credentials: Credentials | None = field(default=None, repr=False)
     ssl_context: ssl.SSLContext | None = field(default=None, repr=False)
 
     @property
@@ -46,15 +48,18 @@ class Endpoint:
         """For messages: ``host:port``, or the socket's path."""
         return self.path or f"{self.host}:{self.port}"
 
-    def connection_options(self) -> dict[str, Any]:
+    def connection_options(self, credential: Credential | None) -> dict[str, Any]:
         """For redis-py's ``AbstractConnection``, sync or async: the handshake and nothing more.
 
         RESP2, so that nothing arrives unasked. No timeouts and no retries of redis-py's: the
         transports have one deadline instead.
         """
+        provider = credential and UsernamePasswordCredentialProvider(
+            credential.username, credential.password
+        )
         options: dict[str, Any] = {
             "db": self.db,
-            "credential_provider": self.credentials,
+            "credential_provider": provider,
             "protocol": 2,
             "socket_timeout": None,
             "socket_connect_timeout": None,
@@ -175,16 +180,7 @@ def endpoint_from(location: Location, options: dict[str, Any]) -> Endpoint:
 
     :raises ConfigurationError: the URL's parts do not fit together
     """
-    credentials = options.pop("credentials", None)
-    if location.username is not None and location.password is None:
-        raise ConfigurationError(
-            f"{location.scheme}: a user name without a password; write user:password@host, "
-            "or :password@host for the default user"
-        )
-    if location.password is not None:
-        if credentials is not None:
-            raise ConfigurationError("redis: a password in the URL excludes credentials=")
-        credentials = UsernamePasswordCredentialProvider(location.username, location.password)
+    credentials = credentials_from(location, options)
     if location.scheme == "redis+unix":
         return _unix(location, options.pop("db", 0), credentials)
     host, port = location.single_host()
@@ -200,7 +196,7 @@ def endpoint_from(location: Location, options: dict[str, Any]) -> Endpoint:
     return Endpoint(host, port or DEFAULT_PORT, "", int(db), credentials, context)
 
 
-def _unix(location: Location, db: int, credentials: CredentialProvider | None) -> Endpoint:
+def _unix(location: Location, db: int, credentials: Credentials | None) -> Endpoint:
     if location.hosts:
         raise ConfigurationError(
             "redis+unix: a socket has no host; write redis+unix:///path/to/socket "

@@ -71,5 +71,8 @@ def from_reply(reply: ReplyError, node: str) -> Failure:
     else:
         meaning = _Meaning(StoreRefused, f"the server answered with an error ({code or 'no code'})")
     return Failure(
-        meaning.kind(meaning.text, node=node), retry=meaning.retry, broken=meaning.broken
+        meaning.kind(meaning.text, node=node),
+        retry=meaning.retry,
+        broken=meaning.broken,
+        login=code in {"WRONGPASS", "NOAUTH"},
     )

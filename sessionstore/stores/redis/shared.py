@@ -14,10 +14,12 @@ from typing import Any
 
 from sessionstore.core.flow import Command
 from sessionstore.stores.attempts import ATTEMPT_SHARE, Attempts, Failure, unavailable
+from sessionstore.stores.credentials import Credential
 from sessionstore.stores.lifetime import PerLoop
 from sessionstore.stores.redis.channel import Channel, Handshake
 from sessionstore.stores.redis.endpoint import Endpoint, handshake_failed, pack
 from sessionstore.stores.redis.failures import ReplyError, from_reply
+from sessionstore.stores.redis.login import auth, wants_login
 
 
 class Line:
@@ -28,6 +30,7 @@ class Line:
         self._limit = timeout * ATTEMPT_SHARE
         self._channel: Channel | None = None
         self._connecting: asyncio.Task[Channel | Failure] | None = None
+        self._renewing: asyncio.Task[None] | None = None
         self._retired: set[Channel] = set()
         self._closed = False
 
@@ -36,12 +39,26 @@ class Line:
 
         :raises Failure: it could not be sent, or no reply came
         """
+        channel = await self._ready(until)
+        reply = await self._ask(channel, packed, until)
+        if wants_login(reply) and channel.login is not None:
+            # It was not executed, so it may be sent again, a write as well: by a connection that
+            # asks for the credentials anew.
+            self._retire(channel)
+            reply = await self._ask(await self._ready(until), packed, until)
+        return reply
+
+    async def _ready(self, until: float) -> Channel:
         channel = self._channel
         if channel is None or not channel.usable:
             channel = await self._connect(until)
         await channel.writable(until)
         if not channel.usable:
             raise unavailable("the connection was lost", self._endpoint.node)
+        self._stay_logged_in(channel)
+        return channel
+
+    async def _ask(self, channel: Channel, packed: bytes, until: float) -> Any:
         future = channel.send(packed)
         timer = asyncio.get_running_loop().call_later(until - time.monotonic(), _expire, future)
         try:
@@ -91,31 +108,87 @@ class Line:
         return result
 
     async def _open(self) -> Channel | Failure:
-        node = self._endpoint.node
-        connection = Handshake(self._endpoint)
         try:
             async with asyncio.timeout(self._limit):
-                await connection.connect()
-            channel = Channel(connection.take_writer(), node)
+                self._channel = channel = await self._log_in(time.monotonic() + self._limit)
         except TimeoutError:
-            return unavailable("timed out while connecting", node)
+            return unavailable("timed out while connecting", self._endpoint.node)
+        except Failure as failure:
+            return failure
+        finally:
+            self._connecting = None
+        return channel
+
+    async def _log_in(self, until: float) -> Channel:
+        credentials, node = self._endpoint.credentials, self._endpoint.node
+        if credentials is None:
+            return Channel(await self._shake_hands(None), node)
+        credential = await credentials.aask(until, node)
+        try:
+            writer = await self._shake_hands(credential)
+        except Failure as failure:
+            if not failure.login:
+                raise
+            # It may have been exchanged between the asking and the telling.
+            refused, credential = credential, await credentials.aask(until, node)
+            if credential == refused:
+                raise
+            writer = await self._shake_hands(credential)
+        return Channel(writer, node, credentials.login(credential))
+
+    async def _shake_hands(self, credential: Credential | None) -> asyncio.StreamWriter:
+        connection = Handshake(self._endpoint, credential)
+        try:
+            await connection.connect()
+            return connection.take_writer()
+        except TimeoutError:
+            raise
         except Exception as error:  # noqa: BLE001 - redis-py raises what it likes
-            return connection.failure or handshake_failed(error, node)
+            failure = connection.failure or handshake_failed(error, self._endpoint.node)
+            raise failure from failure.__cause__
         finally:
             connection.drop()
-            self._connecting = None
-        self._channel = channel
-        return channel
+
+    def _stay_logged_in(self, channel: Channel) -> None:
+        credentials, login = self._endpoint.credentials, channel.login
+        if credentials is None or login is None or self._renewing is not None:
+            return
+        if credentials.is_due(login, time.monotonic()):
+            # Beside the commands, not before them: the old log-in is still good.
+            self._renewing = asyncio.get_running_loop().create_task(
+                self._renew(channel), name="sessionstore-login", context=Context()
+            )
+
+    async def _renew(self, channel: Channel) -> None:
+        credentials, login = self._endpoint.credentials, channel.login
+        if credentials is None or login is None:
+            return
+        now = time.monotonic()
+        login.put_off(now)
+        try:
+            credential = await credentials.aask(now + self._limit, self._endpoint.node)
+            if not channel.usable:
+                return
+            # One command among the others, with its own place in the order of the replies.
+            reply = await asyncio.wait_for(channel.send(auth(credential)), self._limit)
+            if not isinstance(reply, ReplyError):
+                channel.login = credentials.login(credential)
+        except (Failure, TimeoutError):
+            pass
+        finally:
+            self._renewing = None
 
     async def aclose(self) -> None:
         """Close everything, in this loop, for good."""
         self._closed = True
         channels = {*self._retired, *({self._channel} if self._channel else ())}
         self._channel, self._retired = None, set()
-        connecting, self._connecting = self._connecting, None
-        if connecting is not None:
-            connecting.cancel()
-            await asyncio.wait({connecting})
+        tasks = {task for task in (self._connecting, self._renewing) if task is not None}
+        self._connecting = self._renewing = None
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         for channel in channels:
             channel.close()
         for channel in channels:

@@ -19,9 +19,13 @@ from sessionstore.stores.url import open_store
 from sessionstore.testing.driving import value
 from tests.stores.carrying import BOTH, Stopwatch, carry
 from tests.support.certificates import Certificates
-from tests.support.servers import RedisServer, run_redis_tls
+from tests.support.fault_proxy import FaultProxy
+from tests.support.servers import RedisServer
 
 TIMEOUT = 1.0
+
+HANDSHAKE = b"\x16\x03"
+"""What a TLS connection begins with: the record type and the version (RFC 8446, section 5.1)."""
 
 
 def refused(url: str, how: str, match: str | None = None) -> None:
@@ -79,29 +83,49 @@ def test_a_plain_text_client(redis_tls_server: RedisServer, how: str) -> None:
     store.close()
 
 
-@pytest.fixture(scope="module")
-def mutual() -> Iterator[RedisServer]:
-    with run_redis_tls("--tls-auth-clients", "yes") as server:
-        yield server
-
-
 @BOTH
-def test_mutual_tls(mutual: RedisServer, how: str, prefix: str) -> None:
-    files = mutual.certificates
-    assert files is not None
-    client = f"&cert={quote(str(files.client))}&key={quote(str(files.client_key))}"
-    store = open_store(f"{mutual.url}{client}", prefix=prefix, timeout=10)
-    assert carry(store, how, store.create(store.key("h"), value(1), 60)) == value(1)[1:13]
-    store.close()
-
-
-@BOTH
-def test_mutual_tls_without_a_certificate(mutual: RedisServer, how: str) -> None:
+def test_mutual_tls_without_a_certificate(
+    redis_mutual_tls_server: RedisServer, how: str, prefix: str
+) -> None:
     # Redis tells in an alert or just hangs up, as the TLS version has it.
-    store = open_store(f"{mutual.url}&timeout=2")
+    url = redis_mutual_tls_server.url.partition("&cert=")[0]
+    store = open_store(f"{url}&timeout=2", prefix=prefix)
     with Stopwatch(2), pytest.raises((StoreRefused, StoreUnavailable)):
         carry(store, how, store.create(store.key("h"), value(1), 60))
     store.close()
+    with redis_mutual_tls_server.client() as client:
+        assert not client.exists(store.key("h"))
+
+
+@BOTH
+def test_mutual_tls_with_a_certificate_of_another_authority(
+    redis_mutual_tls_server: RedisServer, how: str, tmp_path: Path
+) -> None:
+    other = Certificates.make(tmp_path)
+    url = redis_mutual_tls_server.url.partition("&cert=")[0]
+    client = f"&cert={quote(str(other.client))}&key={quote(str(other.client_key))}"
+    store = open_store(f"{url}{client}&timeout=0.5")
+    with Stopwatch(0.5), pytest.raises((StoreRefused, StoreUnavailable)):
+        carry(store, how, store.create(store.key("h"), value(1), 60))
+    store.close()
+
+
+@BOTH
+@pytest.mark.parametrize("fault", ["", "reset", "silent"])
+def test_there_is_no_fallback_to_plain_text(
+    redis_tcp_server: RedisServer, how: str, fault: str
+) -> None:
+    """A Redis that speaks no TLS, or somebody between who lets none through: every connection
+    begins with a TLS handshake, and the password is in none of them."""
+    port = int(redis_tcp_server.url.rpartition(":")[2].partition("/")[0])
+    with FaultProxy(("127.0.0.1", port), fault) as proxy:
+        store = open_store(f"rediss://:the-password@{proxy.address}?timeout=0.3")
+        with Stopwatch(0.3), pytest.raises((StoreRefused, StoreUnavailable)):
+            carry(store, how, store.create(store.key("h"), value(1), 60))
+        store.close()
+        assert proxy.requests
+        assert all(data.startswith(HANDSHAKE) for data in proxy.requests)
+        assert b"the-password" not in b"".join(proxy.requests)
 
 
 @contextmanager
