@@ -16,10 +16,10 @@ import trustme
 
 from sessionstore.core.errors import StoreRefused, StoreUnavailable
 from sessionstore.stores.url import open_store
+from sessionstore.testing import FaultProxy
 from sessionstore.testing.driving import value
 from tests.stores.carrying import BOTH, Stopwatch, carry
 from tests.support.certificates import Certificates
-from tests.support.fault_proxy import FaultProxy
 from tests.support.servers import RedisServer
 
 TIMEOUT = 1.0
