@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sessionstore.core import record
 from sessionstore.core.cookies import Cookie
+from sessionstore.core.durability import executed
 from sessionstore.core.errors import (
     ConflictUnresolved,
     DeadlineExceeded,
@@ -52,7 +53,7 @@ class Ending:
         epoch, version, conflict = state.record.epoch, state.version, False
         while True:
             try:
-                result = yield from self.delete(key, version)
+                result = yield from self.delete(state, key, version)
             except DeadlineExceeded as error:
                 if conflict:
                     raise ConflictUnresolved("other writers won until the deadline") from error
@@ -67,13 +68,16 @@ class Ending:
                 return False
             version, conflict = result.entry.version, True
 
-    def delete(self, key: bytes, version: Version) -> Flow[Deleted | Conflict | Missing]:
+    def delete(
+        self, state: State, key: bytes, version: Version
+    ) -> Flow[Deleted | Conflict | Missing]:
         """Delete by version. After a lost reply once more: what is missing then was deleted."""
+        verbs = self._verbs.critical
         try:
-            return (yield from self._verbs.delete(key, version))
+            return (yield from executed(verbs.delete(key, version), state))
         except OutcomeUnknown as lost:
             try:
-                result = yield from self._verbs.delete(key, version)
+                result = yield from executed(verbs.delete(key, version), state)
             except StoreError as error:
                 raise lost from error
             return Deleted() if isinstance(result, Missing) else result

@@ -18,10 +18,13 @@
         StoreRefused            credentials, permissions, TLS, wrong protocol: an operator must act
         StoreFull               writes refused, reads work
         OutcomeUnknown          a write was sent and its reply never came
+        NotReplicated           a write was executed, and fewer copies of it exist than asked for
         ConflictUnresolved      the deadline passed in conflicts with other writers
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class SessionError(Exception):
@@ -144,6 +147,22 @@ class StoreFull(StoreError):
 
 class OutcomeUnknown(StoreError):
     """A write was sent and its reply never came: it may or may not have been executed."""
+
+
+class NotReplicated(StoreError):
+    """A write was executed, but not confirmed by as many servers as was asked for.
+
+    It is not undone. A session manager counts it as stored, and reports ``not_replicated``.
+
+    :param reply: what the server said to the write itself
+    """
+
+    result: Any = None
+    """What the write came to, as if nothing were missing."""
+
+    def __init__(self, message: str, reply: Any, *, node: str | None = None) -> None:
+        super().__init__(message, node=node)
+        self.reply = reply
 
 
 class ConflictUnresolved(StoreError):

@@ -28,6 +28,7 @@ class Command(Generic[T]):
     :param key: the key it is about, by which a sharded store finds the node
     :param write: whether it changes data, so that it must not be repeated blindly after its
         reply was lost (the transport then raises :class:`~.errors.OutcomeUnknown`)
+    :param route: where the transport has a choice, which one; means something to that store alone
 
     >>> def flow():
     ...     first = yield from Command("a", decode=int)
@@ -36,7 +37,7 @@ class Command(Generic[T]):
     42
     """
 
-    __slots__ = ("decode", "key", "request", "write")
+    __slots__ = ("decode", "key", "request", "route", "write")
 
     def __init__(
         self,
@@ -45,11 +46,13 @@ class Command(Generic[T]):
         *,
         key: bytes = b"",
         write: bool = False,
+        route: object = None,
     ) -> None:
         self.request = request
         self.decode = decode
         self.key = key
         self.write = write
+        self.route = route
 
     def __iter__(self) -> Generator[Command[Any], Any, T]:
         """Let a flow write ``value = yield from command``, typed."""
@@ -59,7 +62,9 @@ class Command(Generic[T]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Command):
             return NotImplemented
-        return (self.request, self.key, self.write) == (other.request, other.key, other.write)
+        return (self.request, self.key, self.write, self.route) == (
+            *(other.request, other.key, other.write, other.route),
+        )
 
     def __hash__(self) -> int:
         return hash((self.key, self.write))

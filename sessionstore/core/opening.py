@@ -44,10 +44,17 @@ class Opening:
         return state
 
     def load(self, state: State, now: float) -> Flow[None]:
-        """Find out what an unloaded session is; one store command."""
+        """Find out what an unloaded session is; one store command.
+
+        A second one where the record comes from a copy that may be behind, and would be refused:
+        somebody who has logged in a moment ago must not be taken for logged out.
+        """
         if state.status is not Status.UNLOADED or state.token is None:
             return
-        entry = yield from self._verbs.load(self._verbs.key(state.token.handle))
+        key = self._verbs.key(state.token.handle)
+        entry = yield from self._verbs.load(key)
+        if entry is not None and entry.may_lag and not self._is_current(state, entry, now):
+            entry = yield from self._verbs.reload(key)
         state.failure = None
         if entry is None:
             _become_new(state)
@@ -59,6 +66,14 @@ class Opening:
             state.report(f"{UNREADABLE}:{error.reason}")
             return
         self._compare(state, found, entry, now)
+
+    def _is_current(self, state: State, entry: Entry, now: float) -> bool:
+        assert state.token is not None  # noqa: S101 (it is being loaded)
+        try:
+            found = record.decode(entry.value, state.token.handle, self._sealer)
+        except RecordUnreadable:
+            return False
+        return not is_over(found, now) and holds_current_secret(state, found)
 
     def _compare(self, state: State, found: Record, entry: Entry, now: float) -> None:
         if is_over(found, now):
@@ -105,5 +120,6 @@ def _become_loaded(state: State, found: Record, entry: Entry, *, proven: bool) -
     state.status = Status.LOADED
     state.record = found
     state.version = entry.version
+    state.may_lag = entry.may_lag
     state.baseline = dict(found.attributes)
     state.proven = proven

@@ -72,6 +72,7 @@ class State:
         "lifetime",
         "loader",
         "login",
+        "may_lag",
         "minted",
         "modified",
         "originals",
@@ -97,6 +98,9 @@ class State:
         # Whether the token holds the record's current secret, and whether this request made it.
         self.proven = False
         self.minted = False
+        # Whether the record was read from a copy that may be behind, so that a newer token than
+        # this client's may exist. A write finds out: it is a compare-and-set on the primary.
+        self.may_lag = False
         self.headers_sent = False
         self.failure: StoreError | None = None
         self.reports: list[tuple[str, str | None]] = []

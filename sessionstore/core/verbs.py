@@ -18,10 +18,15 @@ Version = bytes | int
 
 
 class Entry(NamedTuple):
-    """A stored value and the version to replace or delete it by."""
+    """A stored value and the version to replace or delete it by.
+
+    ``may_lag``: it comes from a copy that may be behind. To replace or delete by its version is
+    safe all the same; to believe that it is current is not.
+    """
 
     value: bytes
     version: Version
+    may_lag: bool = False
 
     def __repr__(self) -> str:
         return f"<Entry {len(self.value)} B>"
@@ -48,11 +53,18 @@ class Deleted(NamedTuple):
 class Verbs(Protocol):
     """The part of a store that a flow uses."""
 
+    @property
+    def critical(self) -> Verbs:
+        """The same, for writes that should outlive a failover: logins, logouts, revocations."""
+
     def key(self, handle: str) -> bytes:
         """The key under which the session with this handle is kept."""
 
     def load(self, key: bytes) -> Flow[Entry | None]:
-        """The current entry, or None."""
+        """The entry, or None; where it ``may_lag``, another may be current."""
+
+    def reload(self, key: bytes) -> Flow[Entry | None]:
+        """The current entry, or None; never from a copy that may be behind."""
 
     def create(self, key: bytes, value: bytes, ttl: float) -> Flow[Version | Exists]:
         """Store a value under a key that must be free."""

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from sessionstore.core import expiry, merge, record, rotation
 from sessionstore.core.config import DEFAULT_ABSOLUTE_TIMEOUT, SessionConfig
 from sessionstore.core.cookies import Cookie
+from sessionstore.core.durability import executed
 from sessionstore.core.ending import Ending
 from sessionstore.core.errors import (
     ConflictUnresolved,
@@ -85,6 +86,7 @@ class Writing:
         if state.headers_sent:
             raise HeadersAlreadySent("the response has begun: no cookie for a new session")
         attributes = request.own_attributes()
+        verbs = self._verbs if request.intent.login is None else self._verbs.critical
         lost: OutcomeUnknown | None = None
         for _ in range(_CREATE_ATTEMPTS):
             handle, secret = handle_text(entropy(HANDLE_BYTES)), rotation.new_secret(entropy)
@@ -97,7 +99,8 @@ class Writing:
                 return _cookie(token, begun, now)
             value = record.encode(begun, handle, self._sealer)
             try:
-                result = yield from self._verbs.create(self._verbs.key(handle), value, ttl)
+                key = self._verbs.key(handle)
+                result = yield from executed(verbs.create(key, value, ttl), state)
             except OutcomeUnknown as error:
                 lost = error  # perhaps it is stored, but nobody has its token: it will expire
                 continue
@@ -178,12 +181,15 @@ class Writing:
         key = self._verbs.key(token.handle)
         emptied = request.intent.writes and not after.attributes and after.subject is None
         if ttl <= 0 or (emptied and not self._config.keep_empty):
-            return (yield from self._ending.delete(key, version))
+            return (yield from self._ending.delete(request.state, key, version))
         value = record.encode(after, token.handle, self._sealer)
+        is_critical = request.intent.changes_hands or request.intent.rotate
+        verbs = self._verbs.critical if is_critical else self._verbs
         lost: OutcomeUnknown | None = None
         for _ in range(1 + _REPEATS):
             try:
-                result = yield from self._verbs.replace(key, value, ttl, version)
+                write = verbs.replace(key, value, ttl, version)
+                result = yield from executed(write, request.state)
             except OutcomeUnknown as error:
                 lost = lost or error
                 continue
@@ -226,7 +232,9 @@ class Writing:
 
     def resend(self, state: State, now: float) -> Cookie | None:
         """The client's own token once more, if this request has seen that it is current."""
-        if state.status is not Status.LOADED or state.record is None or not state.proven:
+        if state.status is not Status.LOADED or state.record is None:
+            return None
+        if state.may_lag or not state.proven:
             return None
         return _cookie(_held(state), state.record, now)
 
@@ -260,7 +268,7 @@ class Writing:
         state = request.state
         state.status = Status.LOADED
         state.record, state.version = stored
-        state.proven = True
+        state.proven, state.may_lag = True, False
         state.rebase(request.values, request.intent.delta)
 
     def _flags(self, state: State, stored: Record, issued_at: float) -> int:

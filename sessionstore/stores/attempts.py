@@ -34,6 +34,8 @@ class Failure(Exception):
     :param retry: whether another attempt can help
     :param broken: whether the connection must not be used again
     :param login: whether another password could help
+    :param demoted: whether the server is not the primary any more
+    :param silent: whether it is the server that could not be reached, or did not answer
     """
 
     def __init__(
@@ -44,6 +46,8 @@ class Failure(Exception):
         retry: bool = True,
         broken: bool = True,
         login: bool = False,
+        demoted: bool = False,
+        silent: bool = False,
     ) -> None:
         super().__init__(str(error))
         self.error = error
@@ -51,6 +55,8 @@ class Failure(Exception):
         self.retry = retry
         self.broken = broken
         self.login = login
+        self.demoted = demoted
+        self.silent = silent
 
     def again(self, *, lost: bool) -> Failure:
         """The same for another of those whom it meets; what was not lost may be tried again."""
@@ -59,14 +65,19 @@ class Failure(Exception):
             lost=lost,
             retry=self.retry or (self.lost and not lost),
             login=self.login,
+            demoted=self.demoted,
+            silent=self.silent,
         )
         failure.__cause__ = self.__cause__
         return failure
 
 
-def unavailable(text: str, node: str, *, lost: bool = False) -> Failure:
-    """The connection, or the time, is gone."""
-    return Failure(StoreUnavailable(text, node=node), lost=lost)
+def unavailable(text: str, node: str, *, lost: bool = False, silent: bool = True) -> Failure:
+    """The connection, or the time, is gone.
+
+    :param silent: False: for a reason that says nothing of the server
+    """
+    return Failure(StoreUnavailable(text, node=node), lost=lost, silent=silent)
 
 
 def refused(text: str, node: str, *, lost: bool = False) -> Failure:

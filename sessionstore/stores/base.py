@@ -25,9 +25,11 @@ from sessionstore.core.verbs import (
     Entry,
     Exists,
     Missing,
+    Verbs,
     Version,
 )
 from sessionstore.stores.facts import Facts
+from sessionstore.stores.health import NodeHealth
 
 __all__ = [
     "DEFAULT_PREFIX",
@@ -40,8 +42,10 @@ __all__ = [
     "Examinable",
     "Exists",
     "Missing",
+    "NodeHealth",
     "Purgeable",
     "Store",
+    "Verbs",
     "Version",
 ]
 
@@ -75,11 +79,27 @@ class Store(ABC):
         """The key under which the session with this handle is kept."""
         return self._key_prefix + handle.encode("ascii")
 
+    @property
+    def critical(self) -> Verbs:
+        """The same verbs, for writes that should outlive a failover: logins, logouts, revocations.
+
+        A store that can wait for copies raises ``NotReplicated`` where there are too few of them.
+        """
+        return self
+
+    def health(self) -> tuple[NodeHealth, ...]:
+        """What this process has seen of each server; without asking any. Empty: not recorded."""
+        return ()
+
     # -- the four verbs. `ttl` is in seconds and positive; an expired entry is absent for all --
 
     @abstractmethod
     def load(self, key: bytes) -> Flow[Entry | None]:
-        """The current entry, or None."""
+        """The entry, or None for sure. An entry that ``may_lag`` may not be the current one."""
+
+    def reload(self, key: bytes) -> Flow[Entry | None]:
+        """The current entry, or None; for stores whose :meth:`load` may read from a copy."""
+        return self.load(key)
 
     @abstractmethod
     def create(self, key: bytes, value: bytes, ttl: float) -> Flow[Version | Exists]:

@@ -121,7 +121,7 @@ class Credentials:
         try:
             return call_by(until, self.ask) if self._slow else self.ask()
         except TimeoutError:
-            raise unavailable("the credentials did not come in time", node) from None
+            raise unavailable("the credentials did not come in time", node, silent=False) from None
         except StoreError as error:
             error.node = node
             # Tried again within the deadline: a file may be being replaced at this moment.

@@ -88,6 +88,10 @@ class PerLoop(Generic[R]):
         self._held[loop] = (resource, guard)
         return resource
 
+    def everywhere(self) -> list[R]:
+        """The resources of all loops; each belongs to its own."""
+        return [resource for resource, _ in list(self._held.values())]
+
     async def aclose(self) -> None:
         """Close the running loop's resource, if there is one."""
         held = self._held.pop(asyncio.get_running_loop(), None)

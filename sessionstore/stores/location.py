@@ -71,7 +71,7 @@ username='app')
     username, password = _credentials(scheme, credentials) if at else (None, None)
     return Location(
         scheme,
-        tuple(_host(scheme, text) for text in hosts.split(",")) if hosts else (),
+        hosts_in(scheme, hosts) if hosts else (),
         _decode(scheme, slash + path, "path"),
         _query(scheme, query),
         username,
@@ -85,6 +85,14 @@ def _credentials(scheme: str, text: str) -> tuple[str | None, str | None]:
         _decode(scheme, username, "user name") or None,
         _decode(scheme, password, "password") if colon else None,
     )
+
+
+def hosts_in(scheme: str, text: str) -> tuple[tuple[str, int | None], ...]:
+    """The servers in a list such as ``h1:6379,h2``.
+
+    :raises ConfigurationError: one is malformed
+    """
+    return tuple(_host(scheme, part) for part in text.split(","))
 
 
 def _host(scheme: str, text: str) -> tuple[str, int | None]:

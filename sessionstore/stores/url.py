@@ -40,6 +40,17 @@ def _number(text: str) -> int:
 
 _COMMON: Final[Mapping[str, Convert]] = {"timeout": _seconds, "prefix": str}
 _TLS: Final[Mapping[str, Convert]] = {"ca": str, "cert": str, "key": str}
+
+
+def _choice(*words: str) -> Convert:
+    def convert(text: str) -> str:
+        if text not in words:
+            raise ValueError(", ".join(words[:-1]) + " or " + words[-1])
+        return text
+
+    return convert
+
+
 _POOL: Final[Mapping[str, Convert]] = {"max_connections": _count}
 _AUTH: Final[Mapping[str, Convert]] = {
     "auth": str,
@@ -69,22 +80,44 @@ class Scheme:
     extra: str = ""
 
 
+_REPLICAS: Final[Mapping[str, Convert]] = {
+    "read_from": _choice("primary", "replica"),
+    "durable": _choice("0", "1", "all"),
+}
+_SENTINEL: Final[Mapping[str, Convert]] = {
+    "sentinel_username": str,
+    "sentinel_password": str,
+    "sentinel_password_env": str,
+    "sentinel_password_file": str,
+}
+_SENTINEL_TLS: Final[Mapping[str, Convert]] = {f"sentinel_{name}": str for name in _TLS}
 _REDIS = "sessionstore.stores.redis:from_location"
 _REDIS_LIBRARIES = (("redis", "hiredis"), "redis")
 _SQL = "sessionstore.stores.sql:from_location"
 
+
+def _redis(options: Mapping[str, Convert], *code: str) -> Scheme:
+    """What all kinds of Redis have in common, and what one kind has besides."""
+    return Scheme(
+        _REDIS,
+        {**_POOL, **_AUTH, **options},
+        frozenset({"credentials", *code}),
+        *_REDIS_LIBRARIES,
+    )
+
+
 SCHEMES: Final[Mapping[str, Scheme]] = {
     "memory": Scheme("sessionstore.stores.memory:from_location", {}, frozenset({"clock"})),
-    "redis": Scheme(_REDIS, {**_POOL, **_AUTH}, frozenset({"credentials"}), *_REDIS_LIBRARIES),
-    "rediss": Scheme(
-        _REDIS,
-        {**_POOL, **_TLS, **_AUTH, **_IAM},
-        frozenset({"credentials", "ssl_context"}),
-        *_REDIS_LIBRARIES,
+    "redis": _redis({**_REPLICAS, "replica": str}),
+    "rediss": _redis({**_REPLICAS, "replica": str, **_TLS, **_IAM}, "ssl_context"),
+    "redis+unix": _redis({"db": _number, "durable": _REPLICAS["durable"]}),
+    "redis+sentinel": _redis({**_REPLICAS, **_SENTINEL}, "sentinel_credentials"),
+    "rediss+sentinel": _redis(
+        {**_REPLICAS, **_SENTINEL, **_TLS, **_SENTINEL_TLS, **_IAM},
+        *("ssl_context", "sentinel_credentials", "sentinel_ssl_context"),
     ),
-    "redis+unix": Scheme(
-        _REDIS, {**_POOL, **_AUTH, "db": _number}, frozenset({"credentials"}), *_REDIS_LIBRARIES
-    ),
+    "redis+cluster": _redis(_REPLICAS),
+    "rediss+cluster": _redis({**_REPLICAS, **_TLS, **_IAM}, "ssl_context"),
     "sqlite": Scheme(_SQL, {**_POOL, "table": str}, frozenset({"clock"}), ("sqlalchemy",), "sql"),
     **dict.fromkeys(
         ("postgresql", "postgresql+psycopg"),
@@ -99,7 +132,7 @@ SCHEMES: Final[Mapping[str, Scheme]] = {
 }
 
 PLANNED: Final = re.compile(
-    r"rediss?\+(sentinel|cluster)|rediss\+unix|memcacheds?(\+\w+)?|mysql(\+\w+)?|mariadb(\+\w+)?"
+    r"rediss\+unix|memcacheds?(\+\w+)?|mysql(\+\w+)?|mariadb(\+\w+)?"
     r"|valkeys?(\+\w+)?"
 )
 """Schemes that people will try, and that this version does not have."""

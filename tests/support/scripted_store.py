@@ -151,6 +151,9 @@ class ScriptedStore(Store):
 
     # -- the store --
 
+    def reload(self, key: bytes) -> Flow[Entry | None]:
+        return self._scripted("reload", self.store.reload(key))
+
     def load(self, key: bytes) -> Flow[Entry | None]:
         return self._scripted("load", self.store.load(key))
 

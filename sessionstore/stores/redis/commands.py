@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from enum import Enum
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from sessionstore.core.errors import StoreRefused
+from sessionstore.core.errors import NotReplicated, StoreRefused
 from sessionstore.core.expiry import MAX_LIFETIME
 from sessionstore.core.flow import Command, Flow
 from sessionstore.stores.base import (
@@ -60,30 +61,53 @@ return 1
 )
 
 
+class Route(Enum):
+    """How a command is to be carried, where there is a choice (``Command.route``)."""
+
+    REPLICA = "a replica will do"
+    """The reply comes as ``(reply, whether it may be behind)``."""
+    DURABLE = "a replica is to confirm it"
+    """Raises ``NotReplicated`` if none does."""
+
+
 def load(key: bytes) -> Flow[Entry | None]:
     """``GET``."""
     return (yield from Command(("GET", key), _entry, key=key))
 
 
-def create(key: bytes, value: bytes, ttl: float) -> Flow[Version | Exists]:
+def load_from_replica(key: bytes) -> Flow[Entry | None]:
+    """``GET``, perhaps from a replica. What is not there may be too new: the primary knows."""
+    entry, may_lag = yield from Command(("GET", key), _copy, key=key, route=Route.REPLICA)
+    if entry is None and may_lag:
+        return (yield from load(key))
+    return entry
+
+
+def create(
+    key: bytes, value: bytes, ttl: float, route: Route | None = None
+) -> Flow[Version | Exists]:
     """``SET NX PX``: atomic, and never without an expiry."""
     request = ("SET", key, value, "NX", "PX", milliseconds(ttl))
-    return (yield from Command(request, partial(_created, value[REVISION]), key=key, write=True))
+    decode = partial(_created, value[REVISION])
+    return (yield from _write(Command(request, decode, key=key, write=True, route=route)))
 
 
 def replace(
-    key: bytes, value: bytes, ttl: float, version: Version
+    key: bytes, value: bytes, ttl: float, version: Version, route: Route | None = None
 ) -> Flow[Version | Conflict | Missing]:
     """Compare-and-set."""
     decode = partial(_compared, value[REVISION])
-    return (yield from _script(REPLACE, key, (version, value, milliseconds(ttl)), decode))
+    return (yield from _script(REPLACE, key, (version, value, milliseconds(ttl)), decode, route))
 
 
-def delete(key: bytes, version: Version | None) -> Flow[Deleted | Conflict | Missing]:
+def delete(
+    key: bytes, version: Version | None, route: Route | None = None
+) -> Flow[Deleted | Conflict | Missing]:
     """``DEL``, or compare-and-delete."""
     if version is None:
-        return (yield from Command(("DEL", key), _removed, key=key, write=True))
-    return (yield from _script(DELETE, key, (version,), partial(_compared, Deleted())))
+        command = Command(("DEL", key), _removed, key=key, write=True, route=route)
+        return (yield from _write(command))
+    return (yield from _script(DELETE, key, (version,), partial(_compared, Deleted()), route))
 
 
 def server() -> Flow[str]:
@@ -101,15 +125,30 @@ def milliseconds(ttl: float) -> int:
 
 
 def _script(
-    script: Script, key: bytes, arguments: tuple[Any, ...], decode: Callable[[Any], T]
+    script: Script,
+    key: bytes,
+    arguments: tuple[Any, ...],
+    decode: Callable[[Any], T],
+    route: Route | None,
 ) -> Flow[T]:
     try:
         request = ("EVALSHA", script.sha, 1, key, *arguments)
-        return (yield from Command(request, decode, key=key, write=True))
+        return (yield from _write(Command(request, decode, key=key, write=True, route=route)))
     except ScriptMissing:
         # After a restart, a failover or SCRIPT FLUSH. EVAL also loads it, for the next time.
         request = ("EVAL", script.source, 1, key, *arguments)
-        return (yield from Command(request, decode, key=key, write=True))
+        return (yield from _write(Command(request, decode, key=key, write=True, route=route)))
+
+
+def _write(command: Command[T]) -> Flow[T]:
+    try:
+        return (yield from command)
+    except NotReplicated as shortfall:
+        result = command.decode(shortfall.reply)
+        if isinstance(result, (Exists, Conflict, Missing)):
+            return result  # nothing was written: there is nothing to confirm
+        shortfall.result = result
+        raise
 
 
 # -- replies: a type that is not expected is an error, never a guess --
@@ -125,6 +164,12 @@ def _entry(reply: Any) -> Entry | None:
     if type(reply) is not bytes:
         raise _unexpected("GET", reply)
     return Entry(reply, reply[REVISION])
+
+
+def _copy(answer: tuple[Any, bool]) -> tuple[Entry | None, bool]:
+    reply, may_lag = answer
+    entry = _entry(reply)
+    return (entry._replace(may_lag=may_lag) if entry else None), may_lag
 
 
 def _created(version: Version, reply: Any) -> Version | Exists:
@@ -153,10 +198,23 @@ def _removed(reply: Any) -> Deleted | Missing:
 
 def hello(reply: Any) -> str:
     """The server's name and version, from the reply to ``HELLO``."""
+    facts = _hello_facts(reply)
+    return f"{_fact(facts, b'server')} {_fact(facts, b'version')}"
+
+
+def role(reply: Any) -> str:
+    """``"master"``, ``"replica"``..., from the reply to ``HELLO``."""
+    return _fact(_hello_facts(reply), b"role")
+
+
+def _hello_facts(reply: Any) -> dict[Any, Any]:
     if not isinstance(reply, list) or len(reply) % 2:
         raise _unexpected("HELLO", reply)
-    facts = dict(zip(reply[::2], reply[1::2], strict=True))
-    name, version = facts.get(b"server"), facts.get(b"version")
-    if type(name) is not bytes or type(version) is not bytes:
-        raise _unexpected("HELLO", reply)
-    return f"{name.decode('ascii', 'replace')} {version.decode('ascii', 'replace')}"
+    return dict(zip(reply[::2], reply[1::2], strict=True))
+
+
+def _fact(facts: dict[Any, Any], name: bytes) -> str:
+    value = facts.get(name)
+    if type(value) is not bytes:
+        raise _unexpected("HELLO", value)
+    return value.decode("ascii", "replace")

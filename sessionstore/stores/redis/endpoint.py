@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from inspect import signature
 from pathlib import Path
@@ -17,14 +18,23 @@ from redis.credentials import UsernamePasswordCredentialProvider
 
 from sessionstore.core.errors import ConfigurationError
 from sessionstore.stores.attempts import Failure, refused, unavailable
-from sessionstore.stores.auth import credentials_from
 from sessionstore.stores.credentials import Credential, Credentials
-from sessionstore.stores.location import Location
 from sessionstore.stores.redis.failures import ReplyError, from_reply
 
 DEFAULT_PORT = 6379
 NOTHING_YET: Any = object()
 """What the parser returns while a reply is incomplete."""
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """What a new connection says first, to find out whom it has reached.
+
+    :param check: called with the reply and the node's name; raises ``Failure``
+    """
+
+    request: tuple[str, ...]
+    check: Callable[[Any, str], None]
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,7 @@ class Endpoint:
     :param path: of a Unix socket; then there is no host
     :param credentials: asked at every connect, so that a password can be exchanged while running
     :param ssl_context: connect by TLS; the host name is checked as the context says
+    :param greeting: where an address is only somebody's word for what is there
     """
 
     host: str = ""
@@ -42,11 +53,13 @@ class Endpoint:
     db: int = 0
     credentials: Credentials | None = field(default=None, repr=False)
     ssl_context: ssl.SSLContext | None = field(default=None, repr=False)
+    greeting: Greeting | None = field(default=None, repr=False)
 
     @property
     def node(self) -> str:
         """For messages: ``host:port``, or the socket's path."""
-        return self.path or f"{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.path or f"{host}:{self.port}"
 
     def connection_options(self, credential: Credential | None) -> dict[str, Any]:
         """For redis-py's ``AbstractConnection``, sync or async: the handshake and nothing more.
@@ -173,35 +186,3 @@ def tls_context(ca: str | None, cert: str | None, key: str | None) -> ssl.SSLCon
     except (ssl.SSLError, OSError) as error:
         raise ConfigurationError(f"rediss: the TLS files do not load: {error}") from error
     return context
-
-
-def endpoint_from(location: Location, options: dict[str, Any]) -> Endpoint:
-    """Take the connection's part out of ``options``.
-
-    :raises ConfigurationError: the URL's parts do not fit together
-    """
-    credentials = credentials_from(location, options)
-    if location.scheme == "redis+unix":
-        return _unix(location, options.pop("db", 0), credentials)
-    host, port = location.single_host()
-    db = location.path.strip("/") or "0"
-    if not (db.isascii() and db.isdigit() and len(db) < 6):
-        raise ConfigurationError(f"{location.scheme}: the path is the database's number, as in /0")
-    context = options.pop("ssl_context", None)
-    files = [options.pop(name, None) for name in ("ca", "cert", "key")]
-    if location.scheme == "rediss" and context is None:
-        context = tls_context(*files)
-    elif any(files):
-        raise ConfigurationError("rediss: ssl_context= excludes ca=, cert= and key=")
-    return Endpoint(host, port or DEFAULT_PORT, "", int(db), credentials, context)
-
-
-def _unix(location: Location, db: int, credentials: Credentials | None) -> Endpoint:
-    if location.hosts:
-        raise ConfigurationError(
-            "redis+unix: a socket has no host; write redis+unix:///path/to/socket "
-            "(with a password: redis+unix://user:password@/path/to/socket)"
-        )
-    if len(location.path) < 2:
-        raise ConfigurationError("redis+unix: the path of the socket is missing")
-    return Endpoint(path=location.path, db=db, credentials=credentials)

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from sessionstore.core.errors import StoreError, StoreRefused
 from sessionstore.core.flow import Command, Flow
-from sessionstore.stores.facts import Link, Permissions, RedisFacts, RedisUser
+from sessionstore.stores.facts import Permissions, RedisFacts, RedisUser
 from sessionstore.stores.redis import commands
 
 T = TypeVar("T")
@@ -44,10 +44,8 @@ class _Looking:
             return None
 
 
-def examine(
-    prefix: str, pattern: bytes, probe: tuple[bytes, bytes], link: Link
-) -> Flow[RedisFacts]:
-    """All that can be found out.
+def examine(prefix: str, pattern: bytes, probe: tuple[bytes, bytes]) -> Flow[RedisFacts]:
+    """All that can be found out by asking: not how the server is reached.
 
     :param pattern: that every session key matches, and no other
     :param probe: a key that no session has, and a record of usual size to store there if there
@@ -64,7 +62,6 @@ def examine(
     return RedisFacts(
         server=server,
         refused=tuple(looking.refused),
-        link=link,
         prefix=prefix,
         eviction=info.get("maxmemory_policy", config.get("maxmemory-policy")),
         evicted=_number(info.get("evicted_keys")),

@@ -19,6 +19,35 @@ class ReplyError(Exception):
     """An error reply as the parser gives it. Never raised out of a transport, never chained."""
 
 
+class Redirect(NamedTuple):
+    """``MOVED`` or ``ASK``: another node of the cluster has the slot.
+
+    :param host: empty: the one that was asked
+    :param asking: only this once, because the slot is being moved
+    """
+
+    slot: int
+    host: str
+    port: int
+    asking: bool
+
+
+_REDIRECT: Final = re.compile(r"(MOVED|ASK) ([0-9]{1,5}) (\S*):([0-9]{1,5})")
+
+
+def redirect_in(reply: ReplyError) -> Redirect | None:
+    """Where an error reply sends us, if it does.
+
+    >>> redirect_in(ReplyError("ASK 866 10.0.0.7:6379"))
+    Redirect(slot=866, host='10.0.0.7', port=6379, asking=True)
+    """
+    found = _REDIRECT.fullmatch(str(reply))
+    if found is None:
+        return None
+    kind, slot, host, port = found.groups()
+    return Redirect(int(slot), host.strip("[]"), int(port), kind == "ASK")
+
+
 class _Meaning(NamedTuple):
     kind: type[StoreError]
     text: str
@@ -59,20 +88,30 @@ _WRAPPED: Final = re.compile(r"ERR Error running script.*: ?-?([A-Z]{2,32}) ")
 _CODE: Final = re.compile(r"[A-Z]{2,32}\b")
 
 
+def spoils(reply: ReplyError) -> bool:
+    """Whether the connection must not be used again after this reply."""
+    return _meaning(reply)[1].broken
+
+
 def from_reply(reply: ReplyError, node: str) -> Failure:
     """What an error reply means. The command was not executed."""
-    text = str(reply)
-    found = _WRAPPED.match(text)
-    code = found[1] if found else (_CODE.match(text) or [""])[0]
-    if code == "ERR" and "max number of clients" in text:
-        meaning = _TOO_MANY
-    elif code in _MEANINGS:
-        meaning = _MEANINGS[code]
-    else:
-        meaning = _Meaning(StoreRefused, f"the server answered with an error ({code or 'no code'})")
+    code, meaning = _meaning(reply)
     return Failure(
         meaning.kind(meaning.text, node=node),
         retry=meaning.retry,
         broken=meaning.broken,
         login=code in {"WRONGPASS", "NOAUTH"},
+        demoted=code == "READONLY",
+    )
+
+
+def _meaning(reply: ReplyError) -> tuple[str, _Meaning]:
+    text = str(reply)
+    found = _WRAPPED.match(text)
+    code = found[1] if found else (_CODE.match(text) or [""])[0]
+    if code == "ERR" and "max number of clients" in text:
+        return code, _TOO_MANY
+    known = _MEANINGS.get(code)
+    return code, known or _Meaning(
+        StoreRefused, f"the server answered with an error ({code or 'no code'})"
     )

@@ -17,4 +17,6 @@ def auth(credential: Credential) -> bytes:
 
 def wants_login(reply: Any) -> bool:
     """Whether the server did not execute the command, because the log-in has ended."""
-    return isinstance(reply, ReplyError) and str(reply).startswith(("NOAUTH", "WRONGPASS"))
+    if type(reply) is list and reply:
+        reply = reply[0]  # of several commands, of which then none was executed
+    return type(reply) is ReplyError and str(reply).startswith(("NOAUTH", "WRONGPASS"))

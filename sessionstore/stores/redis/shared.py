@@ -1,245 +1,154 @@
-"""The asyncio transport: one connection per event loop, shared by all of its tasks.
-
-The deadline is on the waiter, not on the read. A channel on which a reply is overdue is retired:
-it takes no new commands, and is closed when the last of its waiters has gone.
-"""
+"""The asyncio transport: one connection for each node and event loop, shared by all tasks."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from contextvars import Context
-from typing import Any
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
 
-from sessionstore.core.flow import Command
-from sessionstore.stores.attempts import ATTEMPT_SHARE, Attempts, Failure, unavailable
-from sessionstore.stores.credentials import Credential
+from sessionstore.core.flow import Command, arun
+from sessionstore.stores.attempts import unavailable
 from sessionstore.stores.lifetime import PerLoop
-from sessionstore.stores.redis.channel import Channel, Handshake
-from sessionstore.stores.redis.endpoint import Endpoint, handshake_failed, pack
-from sessionstore.stores.redis.failures import ReplyError, from_reply
-from sessionstore.stores.redis.login import auth, wants_login
+from sessionstore.stores.redis.failures import ReplyError, spoils
+from sessionstore.stores.redis.line import Line
+from sessionstore.stores.redis.routing import Exchange, Forget, Learn, Pause, Routing
+from sessionstore.stores.redis.topology import Node
+
+EXCLUSIVE: Final = 16
+"""Connections of one loop to one node for commands that make the server wait (``durable``)."""
 
 
-class Line:
-    """One event loop's way to the server: a channel, and those that are on their way out."""
+class Lines:
+    """One event loop's lines to all nodes."""
 
-    def __init__(self, endpoint: Endpoint, timeout: float) -> None:
-        self._endpoint = endpoint
-        self._limit = timeout * ATTEMPT_SHARE
-        self._channel: Channel | None = None
-        self._connecting: asyncio.Task[Channel | Failure] | None = None
-        self._renewing: asyncio.Task[None] | None = None
-        self._retired: set[Channel] = set()
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self.loop = asyncio.get_running_loop()
+        self._shared: dict[Node, Line] = {}
+        self._exclusive: dict[Node, list[Line]] = {}
+        self._lent: set[tuple[Node, Line]] = set()
+        self._places: dict[Node, asyncio.Semaphore] = {}
         self._closed = False
 
-    async def exchange(self, packed: bytes, until: float) -> Any:
-        """Send one command and wait for its reply, which may be a ``ReplyError``.
+    def shared(self, node: Node) -> Line:
+        """The line that everybody uses."""
+        line = self._shared.get(node)
+        if line is None:
+            line = self._shared[node] = Line(node.endpoint, self._limit)
+        return line
 
-        :raises Failure: it could not be sent, or no reply came
+    @asynccontextmanager
+    async def exclusive(self, node: Node, until: float) -> AsyncGenerator[Line, None]:
+        """A line of one's own.
+
+        :raises Failure: until then none was free
         """
-        channel = await self._ready(until)
-        reply = await self._ask(channel, packed, until)
-        if wants_login(reply) and channel.login is not None:
-            # It was not executed, so it may be sent again, a write as well: by a connection that
-            # asks for the credentials anew.
-            self._retire(channel)
-            reply = await self._ask(await self._ready(until), packed, until)
-        return reply
-
-    async def _ready(self, until: float) -> Channel:
-        channel = self._channel
-        if channel is None or not channel.usable:
-            channel = await self._connect(until)
-        await channel.writable(until)
-        if not channel.usable:
-            raise unavailable("the connection was lost", self._endpoint.node)
-        self._stay_logged_in(channel)
-        return channel
-
-    async def _ask(self, channel: Channel, packed: bytes, until: float) -> Any:
-        future = channel.send(packed)
-        timer = asyncio.get_running_loop().call_later(until - time.monotonic(), _expire, future)
+        places = self._places.setdefault(node, asyncio.Semaphore(EXCLUSIVE))
         try:
-            return await future
+            async with asyncio.timeout(until - time.monotonic()):
+                await places.acquire()
         except TimeoutError:
-            # A little less, because the attempt began a little before the command was sent.
-            if channel.overdue(self._limit * 0.9):
-                self._retire(channel)
-            channel.left()
-            raise unavailable("no reply in time", self._endpoint.node, lost=True) from None
-        except asyncio.CancelledError:
-            channel.left()
+            text = f"all {EXCLUSIVE} connections for durable writes are in use"
+            raise unavailable(text, node.name, silent=False) from None
+        idle = self._exclusive.setdefault(node, [])
+        line = idle.pop() if idle else Line(node.endpoint, self._limit)
+        self._lent.add((node, line))
+        try:
+            yield line
+        except BaseException:
+            # Cancelled, perhaps: the server is still waiting, and would keep the next one waiting.
+            line.drop()
             raise
         finally:
-            timer.cancel()
+            self._lent.discard((node, line))
+            places.release()
+            if self._closed or self._exclusive.get(node) is not idle:
+                line.drop()
+            else:
+                idle.append(line)
 
-    def retire(self) -> None:
-        """Use another connection from now on."""
-        if self._channel is not None:
-            self._retire(self._channel)
-
-    def _retire(self, channel: Channel) -> None:
-        if channel is self._channel:
-            self._channel = None
-            self._retired = {old for old in self._retired if not old.is_closed()}
-            self._retired.add(channel)
-        channel.retire()
-
-    async def _connect(self, until: float) -> Channel:
-        if self._closed:
-            # Nobody would close what is opened now.
-            raise unavailable("the store was closed", self._endpoint.node)
-        # All who need the connection wait for one attempt, and none of them can cancel it.
-        if self._connecting is None or self._connecting.done():
-            self._connecting = asyncio.get_running_loop().create_task(
-                self._open(), name="sessionstore-connect", context=Context()
-            )
-        task = self._connecting
-        await asyncio.wait({task}, timeout=max(until - time.monotonic(), 0))
-        if not task.done():
-            raise unavailable("timed out while connecting", self._endpoint.node)
-        if task.cancelled():
-            raise unavailable("the store was closed", self._endpoint.node)
-        result = task.result()
-        if isinstance(result, Failure):
-            raise result.again(lost=False)
-        return result
-
-    async def _open(self) -> Channel | Failure:
-        try:
-            async with asyncio.timeout(self._limit):
-                self._channel = channel = await self._log_in(time.monotonic() + self._limit)
-        except TimeoutError:
-            return unavailable("timed out while connecting", self._endpoint.node)
-        except Failure as failure:
-            return failure
-        finally:
-            self._connecting = None
-        return channel
-
-    async def _log_in(self, until: float) -> Channel:
-        credentials, node = self._endpoint.credentials, self._endpoint.node
-        if credentials is None:
-            return Channel(await self._shake_hands(None), node)
-        credential = await credentials.aask(until, node)
-        try:
-            writer = await self._shake_hands(credential)
-        except Failure as failure:
-            if not failure.login:
-                raise
-            # It may have been exchanged between the asking and the telling.
-            refused, credential = credential, await credentials.aask(until, node)
-            if credential == refused:
-                raise
-            writer = await self._shake_hands(credential)
-        return Channel(writer, node, credentials.login(credential))
-
-    async def _shake_hands(self, credential: Credential | None) -> asyncio.StreamWriter:
-        connection = Handshake(self._endpoint, credential)
-        try:
-            await connection.connect()
-            return connection.take_writer()
-        except TimeoutError:
-            raise
-        except Exception as error:  # noqa: BLE001 - redis-py raises what it likes
-            failure = connection.failure or handshake_failed(error, self._endpoint.node)
-            raise failure from failure.__cause__
-        finally:
-            connection.drop()
-
-    def _stay_logged_in(self, channel: Channel) -> None:
-        credentials, login = self._endpoint.credentials, channel.login
-        if credentials is None or login is None or self._renewing is not None:
-            return
-        if credentials.is_due(login, time.monotonic()):
-            # Beside the commands, not before them: the old log-in is still good.
-            self._renewing = asyncio.get_running_loop().create_task(
-                self._renew(channel), name="sessionstore-login", context=Context()
-            )
-
-    async def _renew(self, channel: Channel) -> None:
-        credentials, login = self._endpoint.credentials, channel.login
-        if credentials is None or login is None:
-            return
-        now = time.monotonic()
-        login.put_off(now)
-        try:
-            credential = await credentials.aask(now + self._limit, self._endpoint.node)
-            if not channel.usable:
-                return
-            # One command among the others, with its own place in the order of the replies.
-            reply = await asyncio.wait_for(channel.send(auth(credential)), self._limit)
-            if not isinstance(reply, ReplyError):
-                channel.login = credentials.login(credential)
-        except (Failure, TimeoutError):
-            pass
-        finally:
-            self._renewing = None
+    def prune(self, nodes: set[Node]) -> None:
+        """Let go of every other node at once: nothing may be heard from it any more."""
+        for node in self._shared.keys() - nodes:
+            self._shared.pop(node).drop()
+        for node in self._exclusive.keys() - nodes:
+            for line in self._exclusive.pop(node):
+                line.drop()
+        for node, line in self._lent:
+            if node not in nodes:
+                line.drop()
 
     async def aclose(self) -> None:
         """Close everything, in this loop, for good."""
         self._closed = True
-        channels = {*self._retired, *({self._channel} if self._channel else ())}
-        self._channel, self._retired = None, set()
-        tasks = {task for task in (self._connecting, self._renewing) if task is not None}
-        self._connecting = self._renewing = None
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        for channel in channels:
-            channel.close()
-        for channel in channels:
-            await channel.wait_closed()
+        for line in self._all():
+            await line.aclose()
+        self._exclusive.clear()
 
     def abandon(self) -> None:
         """See :class:`sessionstore.stores.lifetime.LoopBound`."""
-        for channel in (*self._retired, *((self._channel,) if self._channel else ())):
-            channel.abandon()
+        for line in self._all():
+            line.abandon()
 
-
-def _expire(future: asyncio.Future[Any]) -> None:
-    if not future.done():
-        future.set_exception(TimeoutError())
+    def _all(self) -> list[Line]:
+        idle = [line for lines in self._exclusive.values() for line in lines]
+        return [*self._shared.values(), *idle, *(line for _, line in self._lent)]
 
 
 class SharedTransport:
-    """Carries commands by one line per event loop.
+    """Carries commands for tasks."""
 
-    :param timeout: the store's, in seconds: an attempt gets a share of it
-    """
+    def __init__(self, routing: Routing) -> None:
+        self._routing = routing
+        self._lines = PerLoop(lambda: Lines(routing.limit))
+        routing.topology.on_change(self._prune)
 
-    def __init__(self, endpoint: Endpoint, timeout: float) -> None:
-        self._endpoint = endpoint
-        self._limit = timeout * ATTEMPT_SHARE
-        self._lines = PerLoop(lambda: Line(endpoint, timeout))
-
-    async def execute(self, command: Command[Any], deadline: float) -> Any:
+    async def execute(
+        self, command: Command[Any], deadline: float, node: Node | None = None
+    ) -> Any:
         """See :meth:`sessionstore.stores.base.Store.aexecute`."""
-        packed = pack(command.request)
-        attempts = Attempts(deadline, self._limit, write=command.write, node=self._endpoint.node)
-        while True:
-            until = attempts.start(time.monotonic())
-            # Each time, because the one before may have been closed meanwhile.
-            line = self._lines.get()
-            try:
-                reply = await line.exchange(packed, until)
-                if not isinstance(reply, ReplyError):
-                    return reply
-                failure = from_reply(reply, self._endpoint.node)
-                if failure.broken:
-                    line.retire()
-            except Failure as error:
-                failure = error
-            pause = attempts.failed(failure, time.monotonic(), random.random())  # noqa: S311
-            await asyncio.sleep(pause)
+        return await arun(self._routing.carry(command, deadline, node), self._do)
+
+    async def _do(self, step: Command[Any]) -> Any:
+        request = step.request
+        if type(request) is Exchange:
+            return await self._exchange(request)
+        if type(request) is Pause:
+            return await asyncio.sleep(request.seconds)
+        if type(request) is Forget:
+            return self._lines.get().shared(request.node).retire()
+        assert type(request) is Learn  # noqa: S101 (there are no others)
+        return await asyncio.to_thread(self._routing.topology.wait, request.until)
+
+    async def _exchange(self, request: Exchange) -> Any:
+        node, packed, until, exclusive = request
+        # Each time, because the ones before may have been closed meanwhile.
+        lines = self._lines.get()
+        if exclusive:
+            async with lines.exclusive(node, until) as line:
+                return _retired_if_spoilt(line, await line.exchange(packed, until))
+        line = lines.shared(node)
+        return _retired_if_spoilt(line, await line.exchange(packed, until))
+
+    def _prune(self) -> None:
+        nodes = set(self._routing.topology.nodes())
+        for lines in self._lines.everywhere():
+            with suppress(RuntimeError):  # that loop has been closed
+                lines.loop.call_soon_threadsafe(lines.prune, nodes)
 
     async def aclose(self) -> None:
-        """Close the running loop's connection; the transport may be used again."""
+        """Close the running loop's connections; the transport may be used again."""
         await self._lines.aclose()
 
     def sweep(self) -> None:
         """Release the sockets of loops that are closed."""
         self._lines.sweep()
+
+
+def _retired_if_spoilt(line: Line, reply: Any) -> Any:
+    for each in reply if type(reply) is list else (reply,):
+        if type(each) is ReplyError and spoils(each):
+            line.retire()
+    return reply

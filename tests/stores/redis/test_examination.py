@@ -8,7 +8,7 @@ import pytest
 
 from sessionstore.core.errors import StoreFull, StoreRefused, StoreUnavailable
 from sessionstore.core.flow import Command, run
-from sessionstore.stores.facts import Link, Permissions, RedisFacts, RedisUser
+from sessionstore.stores.facts import Permissions, RedisFacts, RedisUser
 from sessionstore.stores.redis.examination import SAMPLES, SCANS, UNCOUNTED, examine
 
 PROBE = (b"p:s:probe", bytes(600))
@@ -38,8 +38,7 @@ class Server:
         self.asked: list[tuple[Any, ...]] = []
 
     def examine(self) -> RedisFacts:
-        link = Link("tcp", "redis.example")
-        return run(examine("p", b"p:s:*", PROBE, link), self.execute)
+        return run(examine("p", b"p:s:*", PROBE), self.execute)
 
     def execute(self, command: Command[Any]) -> Any:
         request = command.request
@@ -65,7 +64,7 @@ def config(request: tuple[Any, ...]) -> list[bytes]:
 def test_a_server_that_refuses_everything_but_sessions() -> None:
     facts = Server().examine()
     refused = ("HELLO", "INFO", "CONFIG GET", "ACL WHOAMI", "SCAN", "MEMORY USAGE")
-    assert facts == RedisFacts(refused=refused, prefix="p", link=Link("tcp", "redis.example"))
+    assert facts == RedisFacts(refused=refused, prefix="p")
 
 
 def test_nothing_is_written_where_it_could_not_be_measured() -> None:

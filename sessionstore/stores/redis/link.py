@@ -1,0 +1,245 @@
+"""One blocking connection, driven directly.
+
+redis-py connects and logs in; after that, a command is one ``sendall`` and the reply one ``recv``
+on the socket (docs/performance.md: redis-py's own command layer costs about as much as the round
+trip).
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from contextlib import suppress
+from typing import Any, cast
+
+from redis.connection import AbstractConnection
+
+from sessionstore.stores.attempts import Failure, refused, unavailable
+from sessionstore.stores.credentials import Credential, Login
+from sessionstore.stores.redis.dialing import Bounded, dial
+from sessionstore.stores.redis.endpoint import (
+    NOTHING_YET,
+    Endpoint,
+    handshake_failed,
+    make_reader,
+    pack,
+    take_reply,
+)
+from sessionstore.stores.redis.failures import ReplyError
+from sessionstore.stores.redis.login import auth
+
+_BUFFER = 16384
+
+
+# Untyped, because redis-py's annotations change from release to release.
+_Base: Any = AbstractConnection
+
+
+class _Handshake(_Base):  # type: ignore[misc]
+    """redis-py's connection: AUTH and SELECT, on a socket that we opened."""
+
+    host = ""
+    port = 0
+
+    def __init__(self, endpoint: Endpoint, credential: Credential | None, until: float) -> None:
+        self.host, self.port = endpoint.host, endpoint.port
+        self._endpoint = endpoint
+        self._until = until
+        self.failure: Failure | None = None
+        self.raw: socket.socket | None = None
+        super().__init__(**endpoint.connection_options(credential))
+
+    def _connect(self) -> Bounded:
+        try:
+            self.raw = dial(self._endpoint, self._until)
+        except Failure as failure:
+            # redis-py would turn it into an error of its own.
+            self.failure = failure
+            raise
+        return Bounded(self.raw, self._until)
+
+    def _host_error(self) -> str:
+        return self._endpoint.node
+
+    def repr_pieces(self) -> list[tuple[str, str]]:
+        return [("node", self._endpoint.node)]
+
+
+def _shake_hands(endpoint: Endpoint, credential: Credential | None, until: float) -> _Handshake:
+    connection = _Handshake(endpoint, credential, until)
+    try:
+        connection.connect()
+    except Exception as error:  # noqa: BLE001 - redis-py raises what it likes
+        connection.disconnect()
+        failure = connection.failure or handshake_failed(error, endpoint.node)
+        raise failure from failure.__cause__
+    except BaseException:
+        connection.disconnect()
+        raise
+    return connection
+
+
+def _connect(endpoint: Endpoint, until: float) -> tuple[_Handshake, Login | None]:
+    credentials = endpoint.credentials
+    if credentials is None:
+        return _shake_hands(endpoint, None, until), None
+    credential = credentials.ask_by(until, endpoint.node)
+    try:
+        connection = _shake_hands(endpoint, credential, until)
+    except Failure as failure:
+        if not failure.login:
+            raise
+        # It may have been exchanged between the asking and the telling.
+        refused, credential = credential, credentials.ask_by(until, endpoint.node)
+        if credential == refused:
+            raise
+        connection = _shake_hands(endpoint, credential, until)
+    return connection, credentials.login(credential)
+
+
+class Link:
+    """One connection to the server.
+
+    :raises Failure: connecting or logging in failed, or it is not the server that was expected
+    """
+
+    def __init__(self, endpoint: Endpoint, until: float) -> None:
+        self._node = endpoint.node
+        self._credentials = endpoint.credentials
+        self._connection, self._login = _connect(endpoint, until)
+        self._socket = cast(socket.socket, self._connection.raw)
+        self._reader = make_reader()
+        self._buffer = bytearray(_BUFFER)
+        # Where there is no poll (Windows), a connection that died in the pool is found by using it.
+        self._poll = select.poll() if hasattr(select, "poll") else None
+        if self._poll is not None:
+            self._poll.register(self._socket, select.POLLIN)
+        if endpoint.greeting is not None:
+            self._greet(endpoint, until)
+
+    def _greet(self, endpoint: Endpoint, until: float) -> None:
+        assert endpoint.greeting is not None  # noqa: S101 (the caller has looked)
+        try:
+            reply = self.exchange(pack(endpoint.greeting.request), until)
+            endpoint.greeting.check(reply, endpoint.node)
+        except Failure as failure:
+            self.close()
+            raise failure.again(lost=False) from failure.__cause__
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def waitable(self) -> socket.socket:
+        """What to wait for, until the server says something."""
+        return self._socket
+
+    def is_fresh(self) -> bool:
+        """Whether the server has neither closed the connection nor said anything unasked."""
+        return self._poll is None or not self._poll.poll(0)
+
+    def exchange(self, packed: bytes, until: float, count: int = 1) -> Any:
+        """Send a command and read its reply, which may be a ``ReplyError``.
+
+        :param count: so many commands at once; then a list of as many replies
+        :raises Failure: this link must be closed
+        """
+        sock = self._socket
+        try:
+            sock.settimeout(_remaining(until))
+            sock.sendall(packed)
+        except OSError as error:
+            # Not all of it went out, and Redis executes nothing before it has the whole command.
+            raise unavailable("the connection was lost while sending", self._node) from error
+        reply = self._receive(until)
+        if count > 1:
+            reply = [reply]
+            while len(reply) < count:
+                sock.settimeout(_remaining(until))
+                reply.append(self._receive(until))
+        if self._reader.has_data():
+            raise refused("the server sent more than the reply", self._node, lost=True)
+        return reply
+
+    def _receive(self, until: float) -> Any:
+        """The next reply. The socket's timeout must have been set."""
+        sock, reader, buffer = self._socket, self._reader, self._buffer
+        reply = take_reply(reader, self._node)
+        while reply is NOTHING_YET:
+            try:
+                size = sock.recv_into(buffer)
+            except TimeoutError as error:
+                raise unavailable("no reply in time", self._node, lost=True) from error
+            except OSError as error:
+                raise unavailable("the connection was lost", self._node, lost=True) from error
+            if size == 0:
+                raise unavailable("the server closed the connection", self._node, lost=True)
+            reader.feed(buffer, 0, size)
+            reply = take_reply(reader, self._node)
+            if reply is NOTHING_YET:
+                remaining = until - time.monotonic()
+                if remaining <= 0:
+                    raise unavailable("no whole reply in time", self._node, lost=True)
+                sock.settimeout(remaining)
+        return reply
+
+    def discard(self, until: float) -> None:
+        """Read one message that came unasked."""
+        self._socket.settimeout(_remaining(until))
+        self._receive(until)
+
+    def stay_logged_in(self, until: float) -> None:
+        """Log in again if it is time to; if that cannot be done now, the old log-in goes on.
+
+        :raises Failure: this link must be closed
+        """
+        credentials, login = self._credentials, self._login
+        now = time.monotonic()
+        if credentials is None or login is None or not credentials.is_due(login, now):
+            return
+        try:
+            # Half of the time, so that enough is left for the command that this is done for.
+            credential = credentials.ask_by(now + (until - now) / 2, self._node)
+        except Failure:
+            login.put_off(now)
+            return
+        if not self._log_in(credential, until):
+            login.put_off(now)
+
+    def log_in_again(self, until: float) -> bool:
+        """After the server has forgotten the log-in; whether it accepts another.
+
+        :raises Failure: this link must be closed
+        """
+        if self._credentials is None:
+            return False
+        return self._log_in(self._credentials.ask_by(until, self._node), until)
+
+    def _log_in(self, credential: Credential, until: float) -> bool:
+        try:
+            reply = self.exchange(auth(credential), until)
+        except Failure as failure:
+            # The command that this is done for was not sent. Without the cause, in whose frames
+            # the password can be seen.
+            raise failure.again(lost=False) from None
+        if isinstance(reply, ReplyError):
+            return False
+        if self._credentials is not None:
+            self._login = self._credentials.login(credential)
+        return True
+
+    def close(self) -> None:
+        """Close the socket; in a forked child, without ending the parent's connection."""
+        self._connection.disconnect()
+
+    def abort(self) -> None:
+        """From another thread: whoever waits on this link gets a ``Failure`` at once."""
+        with suppress(OSError):
+            # Not SSLSocket's own, which would have a reader go on in plain text.
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+
+def _remaining(until: float) -> float:
+    # Never 0, which would be a socket that does not wait at all.
+    return max(until - time.monotonic(), 0.0001)

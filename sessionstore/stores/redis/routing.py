@@ -1,0 +1,196 @@
+"""How one command gets to its server and back: which node, redirects, repetition, durability.
+
+A flow over steps that the two transports carry out, so that sync and async decide alike. It does
+no I/O; the clock and the random draws are passed in.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from sessionstore.core.errors import NotReplicated, StoreUnavailable
+from sessionstore.core.flow import Command, Flow
+from sessionstore.stores.attempts import ATTEMPT_SHARE, Attempts, Failure, unavailable
+from sessionstore.stores.redis.commands import Route
+from sessionstore.stores.redis.endpoint import pack
+from sessionstore.stores.redis.failures import ReplyError, from_reply, redirect_in
+from sessionstore.stores.redis.recent import RecentWrites
+from sessionstore.stores.redis.topology import Node, Topology
+
+MAX_REDIRECTS: Final = 5
+"""Redis Cluster settles in one or two; more is a cluster at odds with itself."""
+
+WAIT_SHARE: Final = 0.7
+"""Of what is left of an attempt: how long WAIT may take, so that its answer still arrives."""
+
+_ASKING: Final = pack(("ASKING",))
+
+
+# -- what a transport is asked to do --
+
+
+class Exchange(NamedTuple):
+    """Send these commands at once on one connection. The result is the reply, or their list.
+
+    A reply may be a ``ReplyError``. ``exclusive``: on a connection that nobody else uses meanwhile,
+    because one of the commands makes the server wait.
+    """
+
+    node: Node
+    packed: tuple[bytes, ...]
+    until: float
+    exclusive: bool = False
+
+
+class Pause(NamedTuple):
+    """Wait so many seconds."""
+
+    seconds: float
+
+
+class Learn(NamedTuple):
+    """Wait until the topology is known."""
+
+    until: float
+
+
+class Forget(NamedTuple):
+    """Close all connections to a node, because it is not what it was."""
+
+    node: Node
+
+
+class Routing:
+    """Carries commands over one topology.
+
+    :param timeout: the store's, in seconds: an attempt gets a share of it
+    :param recent: what was written a moment ago, where replicas are read from
+    :param clock: as :func:`time.monotonic`
+    :param draw: random numbers from 0 to 1
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        timeout: float,
+        *,
+        recent: RecentWrites | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self.topology = topology
+        self.limit = timeout * ATTEMPT_SHARE
+        self._recent = recent
+        self._clock = clock
+        self._draw = draw
+
+    def carry(
+        self, command: Command[Any], deadline: float, pinned: Node | None = None
+    ) -> Flow[Any]:
+        """See :meth:`sessionstore.stores.base.Store.execute`; yields the steps above.
+
+        :param pinned: the node to ask, whatever the key
+        """
+        clock, route = self._clock, command.route
+        attempts = Attempts(deadline, self.limit, write=command.write, node=self.topology.name)
+        packed, target, hops = pack(command.request), pinned, 0
+        asking, lagging = False, route is Route.REPLICA
+        if command.write and self._recent is not None:
+            self._recent.add(command.key, clock())
+        while True:
+            until = attempts.start(now := clock())
+            node = target
+            try:
+                if node is None:
+                    node = self._choose(command.key, now, lagging=lagging)
+                if node is None:
+                    yield Command(Learn(until))
+                    continue
+                _check(node, now)
+                if route is Route.DURABLE or asking:
+                    reply = yield from self._several(node, packed, route, until, asking=asking)
+                else:
+                    reply = yield Command(Exchange(node, (packed,), until))
+                node.breaker.succeeded()
+                if type(reply) is not ReplyError:
+                    return (reply, node.is_replica) if route is Route.REPLICA else reply
+                redirect = redirect_in(reply)
+                other = redirect and self.topology.redirected(redirect, node)
+                if redirect is None or other is None:
+                    raise from_reply(reply, node.name)
+                target, asking, hops = other, redirect.asking, hops + 1
+                if hops > MAX_REDIRECTS:
+                    raise unavailable("the cluster sends us in circles", node.name, silent=False)
+            except Failure as failure:
+                target, asking, lagging = pinned, False, False
+                now = clock()
+                if node is not None and self._blame(node, failure, now):
+                    yield Command(Forget(node))
+                pause = attempts.failed(failure, now, self._draw())
+                yield Command(Pause(pause))
+
+    def _choose(self, key: bytes, now: float, *, lagging: bool) -> Node | None:
+        if lagging and not (self._recent is not None and self._recent.has(key, now)):
+            replicas = self.topology.replicas_for(key)
+            begin = int(self._draw() * len(replicas))
+            for replica in (*replicas[begin:], *replicas[:begin]):
+                if replica.breaker.admits(now):
+                    return replica
+        return self.topology.primary_for(key)
+
+    def _blame(self, node: Node, failure: Failure, now: float) -> bool:
+        """Note a failure; whether the connections to the node are of no use any more."""
+        if not isinstance(failure.error, StoreUnavailable):
+            return False
+        if failure.silent:
+            node.breaker.failed(now, failure.error)
+        self.topology.suspect(node)
+        return failure.demoted
+
+    def _several(
+        self, node: Node, packed: bytes, route: object, until: float, *, asking: bool
+    ) -> Flow[Any]:
+        """With what has to go before and behind it on the same connection."""
+        parts = [_ASKING, packed] if asking else [packed]
+        main, durable = len(parts) - 1, route is Route.DURABLE
+        if durable:
+            milliseconds = max(1, int((until - self._clock()) * 1000 * WAIT_SHARE))
+            parts.append(pack(("WAIT", 1, milliseconds)))
+            if node.waits_for_disk is not False:
+                parts.append(pack(("WAITAOF", 1, 0, milliseconds)))
+        replies = yield Command(Exchange(node, tuple(parts), until, exclusive=durable))
+        reply = replies[main]
+        if durable and type(reply) is not ReplyError:
+            why = _shortfall(node, replies[main + 1 :])
+            if why:
+                node.breaker.succeeded()
+                raise NotReplicated(why, reply, node=node.name)
+        return reply
+
+
+def _check(node: Node, now: float) -> None:
+    """:raises Failure: the node is known to be dead, and this request is not its probe."""
+    breaker = node.breaker
+    # A replica was asked already when it was chosen, and would be refused its own probe here.
+    if breaker.is_open and not node.is_replica and not breaker.admits(now):
+        text = f"not tried, because it does not answer: {breaker.error}"
+        raise Failure(StoreUnavailable(text), retry=False)
+
+
+def _shortfall(node: Node, waited: list[Any]) -> str:
+    """What is missing of the confirmations that were asked for; empty: nothing."""
+    copies = waited[0]
+    if type(copies) is not int:
+        return "the server does not let us WAIT for a replica"
+    if copies < 1:
+        return "no replica has confirmed the write in time"
+    if len(waited) > 1:
+        # An error: the server is older than 7.2, has no append-only file, or the user may not.
+        disk = waited[1]
+        node.waits_for_disk = isinstance(disk, list) and len(disk) == 2
+        if node.waits_for_disk and disk[0] != 1:
+            return "the server has not confirmed in time that the write is on its disk"
+    return ""

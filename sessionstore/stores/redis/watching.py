@@ -1,0 +1,145 @@
+"""A thread that keeps a topology up to date, for as long as somebody uses the topology."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import select
+import socket
+import threading
+import time
+import weakref
+from abc import ABC, abstractmethod
+from typing import Any, Final
+
+from sessionstore.stores.attempts import Failure, unavailable
+
+logger = logging.getLogger("sessionstore")
+
+LEARNING_SECONDS: Final = 1.0
+"""How long one question to one server may take; requests wait for it at most until their own
+deadline."""
+
+
+class Stopped(Exception):
+    """The watcher is to end."""
+
+
+class Watcher(ABC):
+    """Runs :meth:`work` in a daemon thread until it is stopped or its owner is collected.
+
+    :param owner: held weakly, so that a store that nobody closed takes its threads with it
+    """
+
+    def __init__(self, owner: Any, name: str) -> None:
+        self._owner = weakref.ref(owner, lambda _: self.stop())
+        self._ear, self._mouth = socket.socketpair()
+        self._mouth.setblocking(False)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"sessionstore-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    @abstractmethod
+    def work(self) -> None:
+        """For ever, or until :class:`Stopped`."""
+
+    def _run(self) -> None:
+        with contextlib.suppress(Stopped):
+            while True:
+                try:
+                    self.work()
+                except Stopped:
+                    raise
+                except Exception:
+                    # A bug of ours must not be the end of learning where the servers are.
+                    logger.exception("session store: %s begins anew", self._thread.name)
+                    self.rest(LEARNING_SECONDS)
+        self.forget()
+
+    def owner(self) -> Any:
+        """The owner.
+
+        :raises Stopped: there is none any more
+        """
+        owner = self._owner()
+        if owner is None or self._stopped.is_set():
+            raise Stopped
+        return owner
+
+    def wake(self) -> None:
+        """From any thread: end the wait that the watcher is in."""
+        with contextlib.suppress(OSError):  # full: it will wake anyway; closed: it has ended
+            self._mouth.send(b"!")
+
+    def stop(self) -> None:
+        """From any thread: end soon."""
+        self._stopped.set()
+        self.wake()
+
+    def rest(self, seconds: float) -> None:
+        """Until the time is over, even if woken.
+
+        :raises Stopped: for good
+        """
+        self._stopped.wait(seconds)
+        self.owner()
+
+    def wait(self, seconds: float, *others: socket.socket) -> bool:
+        """Until the time is over, it is woken, or one of the others has something to say.
+
+        :returns: whether it was woken
+        :raises Stopped: for good
+        """
+        self.owner()
+        ready = _readable(seconds, self._ear, *others)
+        woken = self._ear in ready
+        if woken:
+            self._ear.recv(4096)
+        self.owner()
+        return woken
+
+    def forget(self) -> None:
+        """Let go of the sockets; in a forked child, where the thread does not run, too."""
+        self._ear.close()
+        self._mouth.close()
+
+
+def _readable(seconds: float, *socks: socket.socket) -> list[socket.socket]:
+    if not hasattr(select, "poll"):  # Windows
+        return select.select(socks, [], [], seconds)[0]
+    poll = select.poll()
+    numbers = {sock.fileno(): sock for sock in socks}
+    for number in numbers:
+        poll.register(number, select.POLLIN)
+    return [numbers[number] for number, _ in poll.poll(max(seconds, 0) * 1000)]
+
+
+class Knowledge:
+    """Whether anything is known yet, and if not, why: what requests wait for at first."""
+
+    def __init__(self, name: str, *, known: bool = False) -> None:
+        self._name = name
+        self._known = threading.Event()
+        if known:
+            self._known.set()
+        self._problem: Failure | None = None
+
+    def is_known(self) -> None:
+        """Something is known, and stays so."""
+        self._problem = None
+        self._known.set()
+
+    def failed(self, failure: Failure) -> None:
+        """Nobody who was asked could say anything; the last of them this."""
+        self._problem = failure
+
+    def wait(self, until: float) -> None:
+        """See :meth:`~.topology.Topology.wait`."""
+        if self._known.wait(max(until - time.monotonic(), 0)):
+            return
+        if self._problem is not None:
+            raise self._problem.again(lost=False)
+        raise unavailable("nobody has said in time where the primary is", self._name, silent=False)
