@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -92,3 +93,12 @@ def is_503(answer: Answer, *never: str) -> bool:
         and answer.header("Cache-Control") == "no-store"
         and not any(word.encode() in answer.body for word in words)
     )
+
+
+def recovered(browser: Browser, seconds: float = 10) -> bool:
+    """Whether the site works again, soon after its server does: a breaker may have to find out."""
+    deadline = time.monotonic() + seconds
+    while (answer := browser.get(read)).status == 503:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return answer.status == 200

@@ -14,7 +14,15 @@ from sessionstore.stores.redis import RedisStore
 from sessionstore.testing import FaultProxy, black_hole
 from tests.adapters.conftest import MakeSite
 from tests.stores.carrying import Stopwatch
-from tests.stores.redis.hostile_rows.conftest import TIMEOUT, begun, is_503, read, token, write
+from tests.stores.redis.hostile_rows.conftest import (
+    TIMEOUT,
+    begun,
+    is_503,
+    read,
+    recovered,
+    token,
+    write,
+)
 from tests.stores.redis.test_tls import HANDSHAKE, expired_server, forwarding
 from tests.support.certificates import Certificates
 from tests.support.servers import RedisServer
@@ -38,6 +46,7 @@ def test_row28_a_bad_network_is_a_503_by_the_deadline_and_passes(
             answer = browser.get(action)
         assert is_503(answer)
     proxy.fault = ""
+    assert recovered(browser)
     assert browser.cookie == cookie
     assert browser.do(read) == 2
     assert isinstance(site.store, RedisStore)

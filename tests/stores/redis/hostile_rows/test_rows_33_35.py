@@ -13,7 +13,7 @@ from sessionstore.stores.url import open_store
 from sessionstore.testing import FaultProxy
 from tests.adapters.conftest import MakeSite
 from tests.stores.carrying import Stopwatch
-from tests.stores.redis.hostile_rows.conftest import TIMEOUT, begun, is_503, read, write
+from tests.stores.redis.hostile_rows.conftest import TIMEOUT, begun, is_503, read, recovered, write
 from tests.support.servers import RedisServer
 from tests.support.sites import Answer, Site
 
@@ -89,6 +89,7 @@ def test_row34_an_exhausted_pool_is_a_503_by_the_deadline(
             thread.join()
     assert [is_503(answer) for answer in answers] == [True] * 8
     proxy.fault = ""
+    assert recovered(browser)
     assert browser.do(read) == 2
     assert isinstance(site.store, RedisStore)
     assert site.store.connections == 1
