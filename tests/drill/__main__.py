@@ -32,7 +32,7 @@ def main() -> int:
         found = [result.as_json() for result in results]
         options.json.write_text(json.dumps(found, indent=1) + "\n")
     if options.markdown:
-        options.markdown.write_text(report.markdown(rows))
+        report.put_into(options.markdown, report.markdown(rows))
     missed = [result.scenario.name for result in results if result.misses()]
     if missed:
         console.print(f"Goals missed: {', '.join(missed)}", style="bold red")

@@ -207,7 +207,9 @@ class User:
         self._highest = value
 
     def _is_mine(self, seen: Seen) -> bool:
-        mine = (seen.user is None or seen.user.partition(".")[0] == f"u{self.number}") and (
+        # Two names, where the session's subject is not who its attributes say.
+        names = seen.user.split(" as ") if seen.user else []
+        mine = all(name.partition(".")[0] == f"u{self.number}" for name in names) and (
             seen.value is None or seen.value % FIELD == self.number
         )
         if not mine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.drill.figures import Sample, intervals, median, recovery
@@ -31,6 +32,9 @@ COLUMNS: Final = {
     "verdict": "goals",
 }
 """Key of a row, and its heading. A zombie is a logout that was lost."""
+
+MARKS: Final = ("<!-- drill: begin -->", "<!-- drill: end -->")
+"""What ``--markdown`` writes between, in a page that has both."""
 
 _SECONDS: Final = {"window_median", "window_max", "recovery", "slowest_error", "promotion"}
 
@@ -89,6 +93,11 @@ class Result:
         }
         return [text for text, reached in goals.items() if not reached]
 
+    def _usual(self, kind: str) -> float:
+        """Seconds that an answer takes while all is well: the median before the fault."""
+        end = float("inf") if self.story.fault is None else self.story.fault
+        return median([s.took for s in self.samples if s.kind == kind and s.ended < end])
+
     def row(self) -> dict[str, Any]:
         """The figures, as numbers; None where there is nothing to measure."""
         lengths = intervals(self.samples)
@@ -113,6 +122,8 @@ class Result:
             "slowest_error": max((each.took for each in self.errors), default=None),
             "outside": len(self.outside),
             "late": len(self.late),
+            "read_median": self._usual("read"),
+            "write_median": self._usual("write"),
             "rate": self.rate,
             "lag": self.lag,
             "verdict": "missed" if self.misses() else "reached",
@@ -156,9 +167,16 @@ def cells(row: dict[str, Any]) -> list[str]:
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
     """For the documentation."""
-    lines = [list(COLUMNS.values()), ["---"] * 3 + ["---:"] * (len(COLUMNS) - 3)]
+    lines = [list(COLUMNS.values()), ["---"] * 2 + ["---:"] * (len(COLUMNS) - 2)]
     lines += [cells(row) for row in rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def put_into(page: Path, text: str) -> None:
+    """Between the page's marks, if it has them; else it is the page."""
+    before, begin, rest = (page.read_text() if page.exists() else "").partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    page.write_text(f"{before}{begin}\n\n{text}\n{end}{after}" if end else text)
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Any:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import redis
 
+from sessionstore.testing import FaultProxy
 from tests.drill.figures import Window
 from tests.support.children import scratch_directory
 from tests.support.redis_topologies import (
@@ -26,6 +27,8 @@ from tests.support.redis_topologies.nodes import Access
 from tests.support.servers import RedisServer, run_redis_tls
 
 PREFIX: Final = "drill"
+BEHIND: Final = 0.05
+"""Seconds from a primary to its replica, where writes are to be lost: as to another region."""
 LATER: Final = 2.0
 """Seconds until whoever is in charge notices, and starts a dead server again or thaws it."""
 
@@ -101,10 +104,18 @@ class Scenario:
 
 
 def kill_primary(group: SentinelGroup, story: Story) -> None:
-    """And it is started again: it comes up as the primary it was, until Sentinel corrects it."""
-    old = group.primary
-    story.strikes("SIGKILL to the primary")
-    group.kill(old)
+    """While its replica is a little behind, or there would be hardly anything to lose.
+
+    And it is started again: it comes up as the primary it was, until Sentinel corrects it.
+    """
+    old, (replica,) = group.primary, group.replicas
+    with FaultProxy(old.address) as distance:
+        distance.reply_latency = BEHIND
+        replica.client.replicaof("127.0.0.1", distance.port)
+        replica.wait_until(replica.linked)
+        time.sleep(LATER)
+        story.strikes(f"SIGKILL to the primary, its replica {BEHIND * 1000:.0f} ms behind")
+        group.kill(old)  # what is on its way is lost with it
     new = group.wait_for_promotion(old)
     story.is_over(f"{new} is promoted")
     time.sleep(LATER)
@@ -259,7 +270,7 @@ def kill_and_restart(one: OneServer, story: Story) -> None:
     story.is_over("it is started again and has loaded its file")
 
 
-_KILL: Final = "Sentinel: primary killed"
+_KILL: Final = f"Sentinel: primary killed, replica {BEHIND * 1000:.0f} ms behind"
 _FREEZE: Final = "Sentinel: primary frozen, later thawed"
 _CLUSTER: Final = "Cluster: primary killed"
 _RESTART: Final = "One server with an AOF: killed"
