@@ -30,7 +30,6 @@ class Lines:
         self._exclusive: dict[Node, list[Line]] = {}
         self._lent: set[tuple[Node, Line]] = set()
         self._places: dict[Node, asyncio.Semaphore] = {}
-        self._closed = False
 
     def shared(self, node: Node) -> Line:
         """The line that everybody uses."""
@@ -55,19 +54,19 @@ class Lines:
         idle = self._exclusive.setdefault(node, [])
         line = idle.pop() if idle else Line(node.endpoint, self._limit)
         self._lent.add((node, line))
+        done = False
         try:
             yield line
-        except BaseException:
-            # Cancelled, perhaps: the server is still waiting, and would keep the next one waiting.
-            line.drop()
-            raise
+            done = True
         finally:
             self._lent.discard((node, line))
             places.release()
-            if self._closed or self._exclusive.get(node) is not idle:
-                line.drop()
-            else:
+            # Not done: cancelled, perhaps. The server is still waiting, and would keep the next
+            # one waiting. Not ours: the node, or all of this, was let go of meanwhile.
+            if done and self._exclusive.get(node) is idle:
                 idle.append(line)
+            else:
+                line.drop()
 
     def prune(self, nodes: set[Node]) -> None:
         """Let go of every other node at once: nothing may be heard from it any more."""
@@ -82,10 +81,10 @@ class Lines:
 
     async def aclose(self) -> None:
         """Close everything, in this loop, for good."""
-        self._closed = True
-        for line in self._all():
-            await line.aclose()
+        lines = self._all()
         self._exclusive.clear()
+        for line in lines:
+            await line.aclose()
 
     def abandon(self) -> None:
         """See :class:`sessionstore.stores.lifetime.LoopBound`."""
