@@ -16,10 +16,10 @@ import trustme
 
 from sessionstore.core.errors import StoreRefused, StoreUnavailable
 from sessionstore.stores.url import open_store
+from sessionstore.testing import FaultProxy
 from sessionstore.testing.driving import value
 from tests.stores.carrying import BOTH, Stopwatch, carry
 from tests.support.certificates import Certificates
-from tests.support.fault_proxy import FaultProxy
 from tests.support.servers import RedisServer
 
 TIMEOUT = 1.0
@@ -57,14 +57,8 @@ def test_an_unknown_authority(redis_tls_server: RedisServer, how: str, tmp_path:
 
 @BOTH
 def test_an_expired_certificate(how: str, tmp_path: Path) -> None:
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    yesterday = datetime.now(UTC) - timedelta(days=1)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost", not_after=yesterday).configure_cert(server)
-    with listening(server) as port:
-        url = f"rediss://localhost:{port}?ca={quote(str(tmp_path / 'ca.pem'))}&timeout={TIMEOUT}"
-        refused(url, how, "expired")
+    with expired_server(tmp_path) as url:
+        refused(f"{url}&timeout={TIMEOUT}", how, "expired")
 
 
 @BOTH
@@ -126,6 +120,18 @@ def test_there_is_no_fallback_to_plain_text(
         assert proxy.requests
         assert all(data.startswith(HANDSHAKE) for data in proxy.requests)
         assert b"the-password" not in b"".join(proxy.requests)
+
+
+@contextmanager
+def expired_server(directory: Path) -> Iterator[str]:
+    """One whose certificate was good until yesterday; gives its URL."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(directory / "ca.pem")
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", not_after=yesterday).configure_cert(server)
+    with listening(server) as port:
+        yield f"rediss://localhost:{port}?ca={quote(str(directory / 'ca.pem'))}"
 
 
 @contextmanager
