@@ -14,9 +14,9 @@ from sessionstore import SessionConfig, SessionManager, open_store
 from sessionstore.core.verbs import Conflict, Entry
 from sessionstore.stores.base import Store
 from sessionstore.testing.driving import value
+from sessionstore.testing.fault_proxy import FaultProxy
 from tests.stores.carrying import BOTH, Stopwatch, carry
 from tests.support.children import free_port
-from tests.support.fault_proxy import FaultProxy
 from tests.support.redis_topologies import RedisCluster, RedisNode, SentinelGroup
 from tests.support.servers import RedisServer, run_redis
 
