@@ -17,8 +17,8 @@ from sessionstore.core.flow import Command, Flow, arun
 from sessionstore.core.verbs import Conflict, Deleted, Exists, Missing
 from sessionstore.stores.base import Store
 from sessionstore.stores.redis import RedisStore
+from sessionstore.testing import FaultProxy
 from sessionstore.testing.driving import value
-from sessionstore.testing.fault_proxy import FaultProxy
 from tests.stores.carrying import BOTH, carry
 from tests.support.children import Child, accepts, on_free_port, scratch_directory
 from tests.support.redis_topologies import SentinelGroup

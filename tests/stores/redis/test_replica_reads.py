@@ -13,8 +13,8 @@ import redis
 from sessionstore import SessionConfig, SessionManager, open_store
 from sessionstore.core.verbs import Conflict, Entry
 from sessionstore.stores.base import Store
+from sessionstore.testing import FaultProxy
 from sessionstore.testing.driving import value
-from sessionstore.testing.fault_proxy import FaultProxy
 from tests.stores.carrying import BOTH, Stopwatch, carry
 from tests.support.children import free_port
 from tests.support.redis_topologies import RedisCluster, RedisNode, SentinelGroup
