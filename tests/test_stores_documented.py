@@ -21,9 +21,14 @@ from tests.support.servers import PostgresServer, RedisServer
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "reference" / "stores.md").read_text()
 EXAMPLES = re.findall(r"^(?:redis|sqlite|postgres)\S+://\S+", PAGE, re.MULTILINE)
+REDIS = {scheme for scheme in SCHEMES if scheme.startswith("redis")}
 GROUPS = {
     "all": set(SCHEMES),
-    "Redis": {"redis", "rediss", "redis+unix"},
+    "Redis": REDIS,
+    "Redis over TCP": REDIS - {"redis+unix"},
+    "Redis with TLS": {"rediss", "rediss+sentinel", "rediss+cluster"},
+    "Sentinel": {"redis+sentinel", "rediss+sentinel"},
+    "Sentinel with TLS": {"rediss+sentinel"},
     "SQL": {"sqlite", "postgresql", "postgresql+psycopg"},
     "PostgreSQL": {"postgresql", "postgresql+psycopg"},
 }

@@ -160,7 +160,7 @@ class NotReplicated(StoreError):
     result: Any = None
     """What the write came to, as if nothing were missing."""
 
-    def __init__(self, message: str, reply: Any, *, node: str | None = None) -> None:
+    def __init__(self, message: str, reply: Any = None, *, node: str | None = None) -> None:
         super().__init__(message, node=node)
         self.reply = reply
 

@@ -18,6 +18,14 @@ _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})")
 _ENCODE = "if a user name or password contains any of : / ? # @ % , percent-encode it"
 
 
+class Options(dict[str, str]):
+    """A query string's options, which show no password."""
+
+    def __repr__(self) -> str:
+        shown = {name: "***" if "password" in name else self[name] for name in self}
+        return repr(shown)
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
     """A URL's parts, decoded.
@@ -31,7 +39,7 @@ class Location:
     scheme: str
     hosts: tuple[tuple[str, int | None], ...] = ()
     path: str = ""
-    query: dict[str, str] = field(default_factory=dict)
+    query: Options = field(default_factory=Options)
     username: str | None = None
     password: str | None = field(default=None, repr=False)
 
@@ -115,8 +123,8 @@ def _host(scheme: str, text: str) -> tuple[str, int | None]:
     return host, int(port)
 
 
-def _query(scheme: str, text: str) -> dict[str, str]:
-    options: dict[str, str] = {}
+def _query(scheme: str, text: str) -> Options:
+    options = Options()
     for part in text.split("&") if text else ():
         name, equals, value = part.partition("=")
         name = _decode(scheme, name, "option name")

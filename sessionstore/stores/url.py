@@ -193,10 +193,11 @@ def _read(scheme: str, known: Mapping[str, Convert], name: str, text: str) -> An
 
 
 def _unknown(scheme: str, known: Mapping[str, Convert], name: str) -> ConfigurationError:
-    if name in _TLS or name in _IAM:
+    if name in _TLS or name in _IAM or name in _SENTINEL_TLS:
         return ConfigurationError(
-            f"{scheme}: option {name!r} needs TLS; write rediss:// instead"
-            if scheme == "redis"
+            f"{scheme}: option {name!r} needs TLS; write {scheme.replace('redis', 'rediss', 1)}://"
+            " instead"
+            if scheme in {"redis", "redis+sentinel", "redis+cluster"}
             else f"{scheme}: option {name!r} needs TLS, which {scheme}:// does not use"
         )
     if _WEAKENING.fullmatch(name.lower()):

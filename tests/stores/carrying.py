@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pytest
 
+from sessionstore.core.errors import StoreUnavailable
 from sessionstore.core.flow import Flow, arun, run
 from sessionstore.stores.base import Store
 
@@ -33,6 +35,18 @@ def carry(store: Store, how: str, flow: Flow[T], seconds: float | None = None) -
         return await arun(flow, execute)
 
     return asyncio.run(acarry())
+
+
+def revived(store: Store, how: str, flow: Callable[[], Flow[T]]) -> T:
+    """The result of a flow, as soon as the circuit breaker has noticed that the server is back."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return carry(store, how, flow(), 10)
+        except StoreUnavailable as error:
+            if "not tried" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 class Stopwatch:

@@ -10,6 +10,12 @@ from urllib.parse import quote
 import pytest
 
 from tests.support.children import Child, accepts, on_free_port, require_binary, scratch_directory
+from tests.support.redis_topologies import (
+    RedisCluster,
+    SentinelGroup,
+    run_cluster,
+    run_sentinel,
+)
 from tests.support.servers import NOTHING_ON_DISK, RedisServer, run_redis_tls
 
 PASSWORD = "p@ss:w/rd?#%"
@@ -43,6 +49,34 @@ def redis_mutual_tls_server() -> Iterator[RedisServer]:
         assert files is not None
         client = f"&cert={quote(str(files.client))}&key={quote(str(files.client_key))}"
         yield replace(server, url=server.url + client)
+
+
+@pytest.fixture(scope="session")
+def sentinel_group() -> Iterator[SentinelGroup]:
+    """A primary, a replica and three sentinels, which no test may hurt."""
+    with run_sentinel() as group:
+        yield group
+
+
+@pytest.fixture(scope="session")
+def guarded_sentinel_group() -> Iterator[SentinelGroup]:
+    """The same with TLS, and with passwords of their own for servers and sentinels."""
+    with run_sentinel(password=PASSWORD, sentinel_password=f"of the {PASSWORD}", tls=True) as group:
+        yield group
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[RedisCluster]:
+    """Three primaries, which no test may hurt."""
+    with run_cluster(3) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def guarded_redis_cluster() -> Iterator[RedisCluster]:
+    """Three primaries with a replica each, TLS and a password."""
+    with run_cluster(3, 1, password=PASSWORD, tls=True) as cluster:
+        yield cluster
 
 
 @pytest.fixture

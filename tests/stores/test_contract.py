@@ -10,6 +10,7 @@ import pytest
 from sessionstore.stores.base import Store
 from sessionstore.stores.url import open_store
 from sessionstore.testing import EnumerableContract, PurgeableContract, StoreContract
+from tests.support.redis_topologies import RedisCluster, SentinelGroup
 from tests.support.servers import PostgresServer, RedisServer
 
 # An attempt gets two fifths of it: long, because a busy machine is no fault of the store.
@@ -85,3 +86,41 @@ class TestRedisLeastPrivilege(StoreContract):
     @pytest.fixture
     def store(self, prefix: str, acl_url: str) -> Iterator[Store]:
         yield from opened(acl_url, prefix)
+
+
+class TestRedisSentinel(StoreContract, EnumerableContract):
+    @pytest.fixture
+    def store(self, prefix: str, sentinel_group: SentinelGroup) -> Iterator[Store]:
+        yield from opened(sentinel_group.url, prefix)
+
+
+class TestRedisSentinelGuarded(StoreContract, EnumerableContract):
+    """TLS and passwords; sessions are read from the replica, and every write waits for it."""
+
+    @pytest.fixture
+    def store(self, prefix: str, guarded_sentinel_group: SentinelGroup) -> Iterator[Store]:
+        more = "&read_from=replica&durable=all"
+        yield from opened(guarded_sentinel_group.url + more, prefix)
+
+
+class TestRedisCluster(StoreContract, EnumerableContract):
+    @pytest.fixture
+    def store(self, prefix: str, redis_cluster: RedisCluster) -> Iterator[Store]:
+        yield from opened(redis_cluster.url, prefix)
+
+
+class TestRedisClusterGuarded(StoreContract, EnumerableContract):
+    """TLS and a password; sessions are read from replicas, and every write waits for one."""
+
+    @pytest.fixture
+    def store(self, prefix: str, guarded_redis_cluster: RedisCluster) -> Iterator[Store]:
+        more = "&read_from=replica&durable=all"
+        yield from opened(guarded_redis_cluster.url + more, prefix)
+
+
+class TestRedisDurableLogins(StoreContract, EnumerableContract):
+    """``durable=1``: ordinary writes as ever."""
+
+    @pytest.fixture
+    def store(self, prefix: str, sentinel_group: SentinelGroup) -> Iterator[Store]:
+        yield from opened(f"{sentinel_group.url}?durable=1", prefix)

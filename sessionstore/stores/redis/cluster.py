@@ -31,8 +31,10 @@ from sessionstore.stores.redis.watching import LEARNING_SECONDS, Knowledge, Watc
 
 SLOTS: Final = 16384
 INTERVAL: Final = 30.0
+UNKNOWN_INTERVAL: Final = 0.5
 TROUBLED_INTERVAL: Final = 0.1
-"""Seconds between looks; and at least between two that somebody asked for."""
+"""Seconds between looks; while nobody has answered yet; and at least between two that somebody
+asked for."""
 
 Address = tuple[str, int]
 Range = tuple[int, int, Address, tuple[Address, ...]]
@@ -63,7 +65,7 @@ class Cluster(Topology):
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._knowledge = Knowledge(self.name, known=bool(self._nodes))
+        self._knowledge = Knowledge(self.name, self._patience, known=bool(self._nodes))
         self._watch: _Watch | None = None
 
     # -- what it knows --
@@ -94,7 +96,13 @@ class Cluster(Topology):
 
     def wait(self, until: float) -> None:
         self.primaries()
+        self._wake()
         self._knowledge.wait(until)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anything is known yet."""
+        return bool(self._knowledge)
 
     # -- how it learns --
 
@@ -190,7 +198,7 @@ class _Watch(Watcher):
         while True:
             self._ask(self.owner())
             self.rest(TROUBLED_INTERVAL)
-            self.wait(INTERVAL)
+            self.wait(INTERVAL if self.owner().is_known else UNKNOWN_INTERVAL)
 
     def _ask(self, topology: Cluster) -> None:
         problem = None

@@ -98,6 +98,7 @@ class Routing:
         attempts = Attempts(deadline, self.limit, write=command.write, node=self.topology.name)
         packed, target, hops = pack(command.request), pinned, 0
         asking, lagging = False, route is Route.REPLICA
+        tried: Node | None = None
         if command.write and self._recent is not None:
             self._recent.add(command.key, clock())
         while True:
@@ -109,7 +110,9 @@ class Routing:
                 if node is None:
                     yield Command(Learn(until))
                     continue
-                _check(node, now)
+                if node is not tried:
+                    _check(node, now)
+                    tried = node
                 if route is Route.DURABLE or asking:
                     reply = yield from self._several(node, packed, route, until, asking=asking)
                 else:
@@ -125,7 +128,7 @@ class Routing:
                 if hops > MAX_REDIRECTS:
                     raise unavailable("the cluster sends us in circles", node.name, silent=False)
             except Failure as failure:
-                target, asking, lagging = pinned, False, False
+                target, hops, asking, lagging = pinned, 0, False, False
                 now = clock()
                 if node is not None and self._blame(node, failure, now):
                     yield Command(Forget(node))
@@ -172,7 +175,10 @@ class Routing:
 
 
 def _check(node: Node, now: float) -> None:
-    """:raises Failure: the node is known to be dead, and this request is not its probe."""
+    """Before a request's first attempt at a node; those after it are its own.
+
+    :raises Failure: the node is known to be dead, and this request is not its probe
+    """
     breaker = node.breaker
     # A replica was asked already when it was chosen, and would be refused its own probe here.
     if breaker.is_open and not node.is_replica and not breaker.admits(now):

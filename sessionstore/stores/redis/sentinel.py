@@ -80,8 +80,9 @@ class Sentinels(Topology):
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._knowledge = Knowledge(self.name, known=self._primary is not None)
+        self._knowledge = Knowledge(self.name, self._patience, known=self._primary is not None)
         self._views: dict[Node, View] = {}
+        self._failures: dict[Node, Failure] = {}
         self._watches: list[_Watch] = []
         self.troubled_until = 0.0
 
@@ -130,6 +131,7 @@ class Sentinels(Topology):
         """By a sentinel that was asked."""
         sentinel.breaker.succeeded()
         with self._lock:
+            self._failures.pop(sentinel, None)
             before = self._views.get(sentinel)
             # Among equals the one that was told last counts, if it says something new.
             if view != before:
@@ -149,9 +151,12 @@ class Sentinels(Topology):
         sentinel.breaker.failed(time.monotonic(), failure.error)
         with self._lock:
             self._views.pop(sentinel, None)
-            nobody = not self._views
-        if nobody:
-            self._knowledge.failed(failure)
+            self._failures[sentinel] = failure
+            all_failed = len(self._failures) == len(self._sentinels)
+            # What one refuses is more to the point than that another does not answer.
+            worst = min(self._failures.values(), key=lambda each: each.retry)
+        if all_failed:
+            self._knowledge.failed(worst)
 
     def _adopt(self, view: View) -> bool:
         """Whether :meth:`nodes` has changed."""

@@ -103,9 +103,10 @@ class Lines:
     async def aclose(self) -> None:
         """Close everything, in this loop, for good."""
         self._closed = True
-        for line in self._all():
-            await line.aclose()
+        lines = self._all()
         self._exclusive.clear()
+        for line in lines:
+            await line.aclose()
 
     def abandon(self) -> None:
         """See :class:`sessionstore.stores.lifetime.LoopBound`."""

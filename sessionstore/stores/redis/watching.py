@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from typing import Any, Final
 
 from sessionstore.stores.attempts import Failure, unavailable
+from sessionstore.stores.health import Breaker
 
 logger = logging.getLogger("sessionstore")
 
@@ -118,28 +119,44 @@ def _readable(seconds: float, *socks: socket.socket) -> list[socket.socket]:
 
 
 class Knowledge:
-    """Whether anything is known yet, and if not, why: what requests wait for at first."""
+    """Whether anything is known yet, and if not, why: what requests wait for at first.
 
-    def __init__(self, name: str, *, known: bool = False) -> None:
+    :param patience: seconds of failures after which nobody waits any more
+    """
+
+    def __init__(self, name: str, patience: float, *, known: bool = False) -> None:
         self._name = name
-        self._known = threading.Event()
-        if known:
-            self._known.set()
+        self._known = known
+        self._breaker = Breaker(patience)
         self._problem: Failure | None = None
+        self._changed = threading.Condition()
 
     def is_known(self) -> None:
         """Something is known, and stays so."""
-        self._problem = None
-        self._known.set()
+        if not self._known:
+            with self._changed:
+                self._known = True
+                self._changed.notify_all()
 
     def failed(self, failure: Failure) -> None:
         """Nobody who was asked could say anything; the last of them this."""
-        self._problem = failure
+        self._breaker.failed(time.monotonic(), failure.error)
+        with self._changed:
+            self._problem = failure.again(lost=False)
+            self._problem.retry = failure.retry and not self._breaker.is_open
+            self._changed.notify_all()
+
+    def __bool__(self) -> bool:
+        return self._known
 
     def wait(self, until: float) -> None:
-        """See :meth:`~.topology.Topology.wait`."""
-        if self._known.wait(max(until - time.monotonic(), 0)):
-            return
-        if self._problem is not None:
-            raise self._problem.again(lost=False)
-        raise unavailable("nobody has said in time where the primary is", self._name, silent=False)
+        """See :meth:`~.topology.Topology.wait`. What cannot help is not waited for."""
+        with self._changed:
+            while not self._known:
+                problem, remaining = self._problem, until - time.monotonic()
+                if problem is not None and (remaining <= 0 or not problem.retry):
+                    raise problem.again(lost=False)
+                if remaining <= 0:
+                    text = "nobody has said in time where the primary is"
+                    raise unavailable(text, self._name, silent=False)
+                self._changed.wait(remaining)

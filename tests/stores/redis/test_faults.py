@@ -16,7 +16,7 @@ from sessionstore.stores.base import Store
 from sessionstore.stores.redis import RedisStore
 from sessionstore.stores.url import open_store
 from sessionstore.testing.driving import value
-from tests.stores.carrying import BOTH, Stopwatch, carry
+from tests.stores.carrying import BOTH, Stopwatch, carry, revived
 from tests.support.fault_proxy import FaultProxy
 from tests.support.servers import RedisServer
 
@@ -260,7 +260,7 @@ def test_the_pool_returns_to_its_baseline(store: RedisStore, proxy: FaultProxy) 
         with pytest.raises(StoreUnavailable):
             carry(store, "sync", store.load(store.key("h")))
     proxy.fault = ""
-    carry(store, "sync", store.load(store.key("h")), 10)
+    revived(store, "sync", lambda: store.load(store.key("h")))
     assert store.connections == 1
     store.close()
     assert store.connections == 0

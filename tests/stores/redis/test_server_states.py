@@ -17,7 +17,7 @@ from sessionstore.core.verbs import Conflict, Entry, Exists, Missing
 from sessionstore.stores.base import Store
 from sessionstore.stores.url import open_store
 from sessionstore.testing.driving import value
-from tests.stores.carrying import BOTH, Stopwatch, carry
+from tests.stores.carrying import BOTH, Stopwatch, carry, revived
 from tests.support.children import StartError
 from tests.support.servers import RedisServer, run_redis
 
@@ -57,7 +57,7 @@ def key(store: Store) -> bytes:
 
 def works(store: Store, how: str, key: bytes) -> None:
     """Also after whatever happened."""
-    assert carry(store, how, store.load(key), 10) == Entry(value(1), value(1)[1:13])
+    assert revived(store, how, lambda: store.load(key)) == Entry(value(1), value(1)[1:13])
     result = carry(store, how, store.replace(key, value(2), 600, value(1)[1:13]), 10)
     assert not isinstance(result, Conflict | Missing)
 

@@ -80,7 +80,7 @@ class Access:
             options["ca"] = str(self.certificates.ca)
         login = f"default:{quote(self.password, safe='')}@" if self.password else ""
         hosts = ",".join(f"{host}:{port}" for port in ports)
-        query = f"?{urlencode(options)}" if options else ""
+        query = f"?{urlencode(options, quote_via=quote)}" if options else ""
         return f"{scheme}+{kind}://{login}{hosts}{path}{query}"
 
 

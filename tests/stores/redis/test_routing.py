@@ -1,0 +1,404 @@
+"""Which node a command goes to, by scripted answers: no server, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from sessionstore.core.errors import (
+    NotReplicated,
+    OutcomeUnknown,
+    StoreRefused,
+    StoreUnavailable,
+)
+from sessionstore.core.flow import Command, run
+from sessionstore.stores.attempts import Failure, unavailable
+from sessionstore.stores.redis.commands import Route
+from sessionstore.stores.redis.endpoint import Endpoint, pack
+from sessionstore.stores.redis.failures import Redirect, ReplyError
+from sessionstore.stores.redis.recent import WINDOW, RecentWrites
+from sessionstore.stores.redis.routing import (
+    MAX_REDIRECTS,
+    WAIT_SHARE,
+    Exchange,
+    Forget,
+    Learn,
+    Pause,
+    Routing,
+)
+from sessionstore.stores.redis.topology import Node, Topology
+
+TIMEOUT = 1.0
+KEY = b"session:s:h"
+GET = Command(("GET", KEY), key=KEY)
+READ = Command(("GET", KEY), key=KEY, route=Route.REPLICA)
+SET = Command(("SET", KEY, b"v"), key=KEY, write=True)
+DURABLE = Command(("SET", KEY, b"v"), key=KEY, write=True, route=Route.DURABLE)
+
+
+def node(name: str, role: str = "primary") -> Node:
+    return Node(Endpoint(name), TIMEOUT, role)
+
+
+class Servers(Topology):
+    """What a test says."""
+
+    def __init__(self, primary: Node | None, replicas: Sequence[Node] = ()) -> None:
+        super().__init__("servers")
+        self.primary = primary
+        self.replicas = replicas
+        self.suspects: list[Node] = []
+        self.others: dict[tuple[str, int], Node] = {}
+
+    def primary_for(self, key: bytes) -> Node | None:
+        return self.primary
+
+    def primaries(self) -> Sequence[Node]:
+        return (self.primary,) if self.primary else ()
+
+    def replicas_for(self, key: bytes) -> Sequence[Node]:
+        return self.replicas
+
+    def nodes(self) -> Sequence[Node]:
+        return (*self.primaries(), *self.replicas)
+
+    def redirected(self, redirect: Redirect, asked: Node) -> Node | None:
+        return self.others.get((redirect.host, redirect.port))
+
+    def suspect(self, node: Node) -> None:
+        self.suspects.append(node)
+
+
+Answer = Any | Callable[[Exchange], Any]
+
+
+class World:
+    """Carries commands over a topology whose nodes answer what a test says, in order."""
+
+    def __init__(self, topology: Topology, *answers: Answer, replicas: bool = False) -> None:
+        self.now = 1000.0
+        self.answers = list(answers)
+        self.steps: list[Any] = []
+        self.recent = RecentWrites() if replicas else None
+        self.routing = Routing(
+            topology, TIMEOUT, recent=self.recent, clock=lambda: self.now, draw=lambda: 0.5
+        )
+
+    def carry(self, command: Command[Any], pinned: Node | None = None) -> Any:
+        return run(self.routing.carry(command, self.now + TIMEOUT, pinned), self._do)
+
+    def _do(self, step: Command[Any]) -> Any:
+        request = step.request
+        self.steps.append(request)
+        if isinstance(request, Pause):
+            self.now += request.seconds
+            return None
+        if isinstance(request, Forget):
+            return None
+        answer = self.answers.pop(0)
+        if callable(answer):
+            answer = answer(request)
+        if isinstance(answer, Failure):
+            raise answer
+        return answer
+
+    @property
+    def asked(self) -> list[str]:
+        """The hosts that were asked, in order."""
+        return [step.node.endpoint.host for step in self.steps if isinstance(step, Exchange)]
+
+
+def silence(request: Exchange) -> Failure:
+    return unavailable("no reply in time", request.node.name, lost=True)
+
+
+def refusal(request: Exchange) -> Failure:
+    return unavailable("cannot connect", request.node.name)
+
+
+# -- one primary --
+
+
+def test_a_command_and_its_reply() -> None:
+    world = World(Servers(node("a")), b"v")
+    assert world.carry(GET) == b"v"
+    (step,) = world.steps
+    assert step == Exchange(step.node, (pack(("GET", KEY)),), 1000.0 + 0.4 * TIMEOUT)
+
+
+def test_until_something_is_known_it_waits() -> None:
+    servers = Servers(None)
+
+    def learn(request: Learn) -> None:
+        servers.primary = node("a")
+
+    world = World(servers, learn, b"v")
+    assert world.carry(GET) == b"v"
+    assert world.asked == ["a"]
+
+
+def test_what_the_waiting_comes_to() -> None:
+    world = World(Servers(None), Failure(StoreRefused("wrong password"), retry=False))
+    with pytest.raises(StoreRefused, match="wrong password"):
+        world.carry(GET)
+
+
+def test_a_primary_that_changes_is_followed_within_the_request() -> None:
+    servers = Servers(node("old"))
+
+    def dead(request: Exchange) -> Failure:
+        servers.primary = node("new")
+        return refusal(request)
+
+    world = World(servers, dead, b"OK")
+    assert world.carry(SET) == b"OK"
+    assert world.asked == ["old", "new"]
+    assert [suspect.name for suspect in servers.suspects] == ["old:6379"]
+
+
+def test_a_write_whose_reply_is_lost_is_not_sent_to_the_next_primary() -> None:
+    servers = Servers(node("old"))
+    world = World(servers, silence)
+    with pytest.raises(OutcomeUnknown):
+        world.carry(SET)
+    assert servers.suspects
+
+
+def test_a_demoted_primary_loses_its_connections() -> None:
+    servers = Servers(node("a"))
+    world = World(servers, ReplyError("READONLY You can't write"), b"OK")
+    assert world.carry(SET) == b"OK"
+    assert Forget(servers.nodes()[0]) in world.steps
+    assert servers.suspects
+
+
+def test_a_refusal_is_no_reason_to_suspect() -> None:
+    servers = Servers(node("a"))
+    world = World(servers, ReplyError("NOPERM no"))
+    with pytest.raises(StoreRefused):
+        world.carry(SET)
+    assert servers.suspects == []
+
+
+# -- the circuit breaker --
+
+
+def test_a_dead_node_costs_no_step_at_all() -> None:
+    servers = Servers(node("a"))
+    world = World(servers, *[refusal] * 100)
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            world.carry(GET)
+    world.steps.clear()
+    with pytest.raises(StoreUnavailable, match="not tried, because it does not answer"):
+        world.carry(GET)
+    assert world.steps == []
+
+
+def test_its_probe_closes_it() -> None:
+    servers = Servers(node("a"))
+    world = World(servers, *[refusal] * 100)
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            world.carry(GET)
+    world.now += 1
+    world.answers = [b"v", b"v"]
+    assert world.carry(GET) == b"v"
+    assert world.carry(GET) == b"v"
+
+
+def test_a_request_under_way_goes_on_until_its_deadline() -> None:
+    """What opens meanwhile is for those who come later."""
+    servers = Servers(node("a"))
+    world = World(servers, *[refusal] * 100)
+
+    def back(request: Exchange) -> Any:
+        assert request.node.breaker.is_open
+        return b"v"
+
+    with pytest.raises(StoreUnavailable):
+        world.carry(GET)
+    world.now += 1
+
+    def fails_once_more(request: Exchange) -> Failure:
+        return refusal(request)
+
+    world.answers = [fails_once_more, back]
+    assert world.carry(GET) == b"v"
+
+
+def test_an_error_reply_is_a_sign_of_life() -> None:
+    servers = Servers(node("a"))
+    world = World(servers, *[ReplyError("LOADING Redis is loading")] * 1000)
+    for _ in range(5):
+        with pytest.raises(StoreUnavailable, match="LOADING"):
+            world.carry(GET)
+    assert not servers.nodes()[0].breaker.is_open
+
+
+# -- redirects --
+
+
+def test_moved_is_followed_at_once() -> None:
+    servers = Servers(node("a"))
+    servers.others["b", 6379] = node("b")
+    world = World(servers, ReplyError("MOVED 866 b:6379"), b"OK")
+    assert world.carry(SET) == b"OK"
+    assert world.asked == ["a", "b"]
+    assert not any(isinstance(step, Pause) for step in world.steps)
+
+
+def test_ask_is_followed_once_and_says_asking() -> None:
+    servers = Servers(node("a"))
+    servers.others["b", 6379] = node("b")
+    world = World(servers, ReplyError("ASK 866 b:6379"), [b"OK", b"v"])
+    assert world.carry(GET) == b"v"
+    assert world.steps[-1].packed == (pack(("ASKING",)), pack(("GET", KEY)))
+    world.answers = [b"v"]
+    assert world.carry(GET) == b"v"
+    assert world.asked == ["a", "b", "a"]
+
+
+def test_a_cluster_at_odds_with_itself() -> None:
+    servers = Servers(node("a"))
+    servers.others = {("a", 6379): node("a"), ("b", 6379): node("b")}
+    circle = [ReplyError("MOVED 866 b:6379"), ReplyError("MOVED 866 a:6379")]
+    world = World(servers, *circle * 100)
+
+    with pytest.raises(StoreUnavailable, match="circles"):
+        world.carry(GET)
+    # It is tried again after a pause, until the deadline.
+    assert len(world.asked) % (MAX_REDIRECTS + 1) == 0
+
+
+def test_without_a_cluster_moved_is_an_error() -> None:
+    world = World(Servers(node("a")), ReplyError("MOVED 866 b:6379"))
+    with pytest.raises(StoreRefused, match="part of a Redis Cluster"):
+        world.carry(GET)
+
+
+# -- replicas --
+
+
+def test_reads_go_to_a_replica_and_writes_do_not() -> None:
+    servers = Servers(node("a"), [node("b", "replica"), node("c", "replica")])
+    world = World(servers, b"v", b"OK", b"v", replicas=True)
+    assert world.carry(READ) == (b"v", True)
+    assert world.carry(Command(("SET", b"other", b"v"), key=b"other", write=True)) == b"OK"
+    assert world.carry(GET) == b"v"
+    assert world.asked == ["c", "a", "a"]
+
+
+def test_what_was_written_here_is_read_from_the_primary() -> None:
+    servers = Servers(node("a"), [node("b", "replica")])
+    world = World(servers, b"OK", b"v", b"v", b"v", replicas=True)
+    world.carry(SET)
+    assert world.carry(READ) == (b"v", False)
+    world.now += WINDOW - 0.01
+    assert world.carry(READ) == (b"v", False)
+    world.now += 0.01
+    assert world.carry(READ) == (b"v", True)
+
+
+def test_a_replica_that_fails_is_followed_by_the_primary() -> None:
+    servers = Servers(node("a"), [node("b", "replica")])
+    world = World(servers, silence, b"v", replicas=True)
+    assert world.carry(READ) == (b"v", False)
+    assert world.asked == ["b", "a"]
+
+
+def test_a_dead_replica_is_not_asked() -> None:
+    replica = node("b", "replica")
+    for moment in (990.0, 991.0, 1000.0):
+        replica.breaker.failed(moment, StoreUnavailable("x"))
+    world = World(Servers(node("a"), [replica]), b"v", replicas=True)
+    assert world.carry(READ) == (b"v", False)
+    assert world.asked == ["a"]
+
+
+def test_recent_writes_are_bounded() -> None:
+    recent = RecentWrites(window=10, most=3)
+    for number in range(5):
+        recent.add(b"%d" % number, 100.0 + number)
+    assert [recent.has(b"%d" % number, 105.0) for number in range(5)] == [False, False, *[True] * 3]
+    recent.add(b"2", 106.0)
+    recent.add(b"new", 107.0)
+    assert recent.has(b"2", 107.0), "written again, so it is not the oldest"
+    assert not recent.has(b"3", 107.0)
+    assert not recent.has(b"4", 114.0), "its time is over"
+
+
+# -- durability --
+
+
+def test_a_durable_write_waits_on_a_connection_of_its_own() -> None:
+    world = World(Servers(node("a")), [b"OK", 1, ReplyError("ERR unknown command 'WAITAOF'")])
+    assert world.carry(DURABLE) == b"OK"
+    (step,) = world.steps
+    milliseconds = int((step.until - world.now) * 1000 * WAIT_SHARE)
+    assert 0.2 * TIMEOUT * 1000 < milliseconds < 0.4 * TIMEOUT * 1000
+    waiting = (("WAIT", 1, milliseconds), ("WAITAOF", 1, 0, milliseconds))
+    assert step.exclusive
+    assert step.packed == (pack(("SET", KEY, b"v")), *map(pack, waiting))
+
+
+def test_what_a_server_does_not_have_it_is_asked_once() -> None:
+    servers = Servers(node("a"))
+    world = World(servers, [b"OK", 1, ReplyError("ERR unknown command")], [b"OK", 1], [b"OK", 1])
+    for _ in range(3):
+        world.carry(DURABLE)
+    assert [len(step.packed) for step in world.steps] == [3, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("waited", "why"),
+    [
+        ([0, [1, 0]], "no replica"),
+        ([2, [0, 0]], "disk"),
+        ([ReplyError("NOPERM no"), ReplyError("NOPERM no")], "does not let us WAIT"),
+    ],
+)
+def test_a_shortfall(waited: list[Any], why: str) -> None:
+    servers = Servers(node("a"))
+    world = World(servers, [b"OK", *waited])
+    with pytest.raises(NotReplicated, match=why) as caught:
+        world.carry(DURABLE)
+    assert caught.value.reply == b"OK"
+    assert caught.value.node == "a:6379"
+    assert servers.suspects == []
+
+
+def test_enough_copies_on_disk() -> None:
+    world = World(Servers(node("a")), [b"OK", 2, [1, 0]], [b"OK", 1, [1, 0]])
+    assert world.carry(DURABLE) == b"OK"
+    assert world.carry(DURABLE) == b"OK"
+
+
+def test_a_write_that_was_refused_needs_no_copies() -> None:
+    world = World(Servers(node("a")), [ReplyError("OOM no memory"), 0, [1, 0]])
+    with pytest.raises(Exception, match="OOM"):
+        world.carry(DURABLE)
+
+
+def test_a_connection_that_is_lost_while_waiting() -> None:
+    """The write was answered, and its server is gone: nobody knows what the next one has."""
+    world = World(Servers(node("a")), silence)
+    with pytest.raises(OutcomeUnknown):
+        world.carry(DURABLE)
+
+
+def test_durable_and_asking() -> None:
+    servers = Servers(node("a"))
+    servers.others["b", 6379] = node("b")
+    asked = [ReplyError("ASK 866 b:6379"), 0, [0, 0]]
+    world = World(servers, asked, [b"OK", b"OK", 1, [1, 0]])
+    assert world.carry(DURABLE) == b"OK"
+    assert world.steps[-1].packed[:2] == (pack(("ASKING",)), pack(("SET", KEY, b"v")))
+
+
+def test_a_pinned_node_is_asked_whatever_the_key() -> None:
+    world = World(Servers(node("a")), b"v")
+    assert world.carry(GET, node("b")) == b"v"
+    assert world.asked == ["b"]
