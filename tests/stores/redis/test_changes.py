@@ -25,6 +25,7 @@ from sessionstore.stores.redis.shared import EXCLUSIVE
 from sessionstore.stores.redis.topology import Node, Topology
 from sessionstore.testing.driving import value
 from tests.stores.carrying import BOTH, Stopwatch, carry
+from tests.stores.users import Users
 from tests.support.scripted_topology import MASTER, Saying, eventually
 
 TIMEOUT = 20.0
@@ -96,34 +97,6 @@ def store(topology: Moving) -> Iterator[RedisStore]:
     store = RedisStore(topology, timeout=TIMEOUT)
     yield store
     store.close()
-
-
-class Users:
-    """So many flows at once: each in a thread, or each in a task of one loop."""
-
-    def __init__(self, store: RedisStore, how: str) -> None:
-        self._store = store
-        self._how = how
-        self._threads = ThreadPoolExecutor(64)
-        self._loop = asyncio.new_event_loop()
-        self._runner = threading.Thread(target=self._loop.run_forever)
-        self._runner.start()
-
-    def __call__(self, flow: Flow[Any]) -> Future[Any]:
-        if self._how == "sync":
-            return self._threads.submit(carry, self._store, "sync", flow)
-        return asyncio.run_coroutine_threadsafe(self._carry(flow), self._loop)
-
-    async def _carry(self, flow: Flow[Any]) -> Any:
-        deadline = time.monotonic() + self._store.timeout
-        return await arun(flow, lambda command: self._store.aexecute(command, deadline))
-
-    def close(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._store.aclose(), self._loop).result(20)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._runner.join(20)
-        self._loop.close()
-        self._threads.shutdown()
 
 
 @pytest.fixture
