@@ -20,9 +20,11 @@ class ScriptedRedis:
     those that are.
     """
 
-    def __init__(self, answer: Answer | bytes) -> None:
+    def __init__(self, answer: Answer | bytes, port: int = 0) -> None:
         self.answer: Answer = answer if callable(answer) else lambda command: answer
         self.commands: list[list[bytes]] = []
+        self.port = port
+        self._clients: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
         self.connections = 0
         self.open = 0
         self._ready = threading.Event()
@@ -50,15 +52,23 @@ class ScriptedRedis:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        server = await asyncio.start_server(self._client, "127.0.0.1", 0)
-        self.port: int = server.sockets[0].getsockname()[1]
+        server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()
         server.close()
+        # Whoever is just being accepted needs some ticks to get here; nobody else closes them.
+        await asyncio.sleep(0.01)
+        for writer in self._clients:
+            writer.transport.abort()
+        await asyncio.gather(*self._clients.values())
 
-    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self.open += 1
+        self._clients[writer] = asyncio.ensure_future(self._client(reader, writer))
+
+    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         parser = hiredis.Reader(notEnoughData=Ellipsis)
         try:
             while data := await reader.read(65536):
@@ -74,4 +84,5 @@ class ScriptedRedis:
             pass
         finally:
             self.open -= 1
+            del self._clients[writer]
             writer.close()

@@ -184,7 +184,7 @@ class Cluster(Topology):
 
     def after_fork(self) -> None:
         if self._watch is not None:
-            self._watch.forget()
+            self._watch.after_fork()
         self._reset()
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sessionstore.stores.attempts import unavailable
+from sessionstore.core.errors import StoreError
+from sessionstore.stores.attempts import Failure, unavailable
 from sessionstore.stores.redis import commands
 from sessionstore.stores.redis.endpoint import Greeting
 from sessionstore.stores.redis.failures import ReplyError, from_reply
@@ -13,7 +14,11 @@ from sessionstore.stores.redis.failures import ReplyError, from_reply
 def _is_primary(reply: Any, node: str) -> None:
     if isinstance(reply, ReplyError):
         raise from_reply(reply, node)
-    if commands.role(reply) != "master":
+    try:
+        role = commands.role(reply)
+    except StoreError as error:
+        raise Failure(error, retry=False) from None
+    if role != "master":
         # Sentinel has moved on, or is about to: the next attempt asks it.
         raise unavailable("the server is not the primary any more", node, silent=False)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Final
 
+from sessionstore.stores.lifetime import forget_after_fork
+
 WINDOW: Final = 10.0
 """Seconds. As long as a request takes, and a replica is behind, unless something is broken."""
 
@@ -17,8 +19,13 @@ class RecentWrites:
     def __init__(self, window: float = WINDOW, most: int = _MOST) -> None:
         self._window = window
         self._most = most
-        self._lock = threading.Lock()
         self._written: dict[bytes, float] = {}
+        self.after_fork()
+        forget_after_fork(self)
+
+    def after_fork(self) -> None:
+        """In the child: another thread may have held the lock just then."""
+        self._lock = threading.Lock()
 
     def add(self, key: bytes, now: float) -> None:
         """This key is being written.

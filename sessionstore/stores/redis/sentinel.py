@@ -3,7 +3,8 @@
 Each sentinel is followed by a thread of its own, so that a dead one costs no request anything. The
 thread asks once a second, and at once when the sentinel announces a switch or a request has met
 trouble. Of different answers the one with the highest configuration epoch counts: a sentinel that
-was cut off still names the old primary, by an older epoch.
+was cut off still names the old primary, by an older epoch, and is not believed either when it is
+the only one left in sight.
 
 When the primary changes, all connections to the old one are closed at once, those in use as well:
 it may only be frozen, and what it says when it wakes is worth nothing.
@@ -75,6 +76,7 @@ class Sentinels(Topology):
         self._patience = patience
         self._primary: Node | None = None
         self._replicas: tuple[Node, ...] = ()
+        self._epoch = -1
         self._reset()
         forget_after_fork(self)
 
@@ -141,7 +143,10 @@ class Sentinels(Topology):
             for other in self._views.values():
                 if other.epoch >= best.epoch:
                     best = other
-            changed = self._adopt(best)
+            # Back to an older epoch only by most of them, who have all been set up anew. A few,
+            # and the others out of sight, may be cut off together with the primary that was.
+            back = best.epoch < self._epoch and 2 * len(self._views) <= len(self._sentinels)
+            changed = not back and self._adopt(best)
         self._knowledge.is_known()
         if changed:
             self._changed()
@@ -164,7 +169,7 @@ class Sentinels(Topology):
         primary = self._node(view.primary, "primary")
         if self._primary is not None and primary is not self._primary:
             logger.warning("session store: %s is the primary now (%s)", primary.name, self.name)
-        self._primary = primary
+        self._primary, self._epoch = primary, view.epoch
         self._replicas = tuple(self._node(address, "replica") for address in view.replicas)
         return list(self.nodes()) != list(before)
 
@@ -185,7 +190,7 @@ class Sentinels(Topology):
 
     def after_fork(self) -> None:
         for watch in self._watches:
-            watch.forget()
+            watch.after_fork()
         self._reset()
 
 
@@ -251,11 +256,14 @@ class Subscription(Link):
 
     def __init__(self, endpoint: Endpoint, until: float) -> None:
         super().__init__(endpoint, until)
-        for channel in _ANNOUNCEMENTS:
-            reply = self.exchange(pack(("SUBSCRIBE", channel)), until)
-            if isinstance(reply, ReplyError):
-                self.close()
-                raise from_reply(reply, endpoint.node)
+        try:
+            for channel in _ANNOUNCEMENTS:
+                reply = self.exchange(pack(("SUBSCRIBE", channel)), until)
+                if isinstance(reply, ReplyError):
+                    raise from_reply(reply, endpoint.node)
+        except BaseException:
+            self.close()
+            raise
 
     def drain(self) -> None:
         """Read what has been announced. What it was does not matter: the sentinel is asked."""

@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from contextvars import Context
 from typing import Any, Final
 
 from sessionstore.core.flow import Command, arun
-from sessionstore.stores.attempts import unavailable
+from sessionstore.stores.attempts import Failure, unavailable
 from sessionstore.stores.lifetime import PerLoop
 from sessionstore.stores.redis.failures import ReplyError, spoils
 from sessionstore.stores.redis.line import Line
@@ -18,6 +19,12 @@ from sessionstore.stores.redis.topology import Node, Topology, replaced
 
 EXCLUSIVE: Final = 16
 """Connections of one loop to one node for commands that make the server wait (``durable``)."""
+
+LOOK_SECONDS: Final = 0.01
+"""How often to look, at first, whether somebody has said where the servers are."""
+
+NOW: Final = 0.0
+"""A deadline that has passed: do not wait."""
 
 
 class Lines:
@@ -31,6 +38,7 @@ class Lines:
         self._exclusive: dict[Node, list[Line]] = {}
         self._lent: set[tuple[Node, Line]] = set()
         self._places: dict[Node, asyncio.Semaphore] = {}
+        self._learning: asyncio.Task[None] | None = None
         self._closed = False
 
     def shared(self, node: Node) -> Line:
@@ -85,6 +93,31 @@ class Lines:
         finally:
             places.release()
 
+    async def learn(self, until: float) -> None:
+        """Wait until the topology is known.
+
+        Not in a thread of the default executor: those may be busy with whatever the app does.
+
+        :raises Failure: until then it was not
+        """
+        if self._learning is None or self._learning.done():
+            self._learning = self.loop.create_task(
+                self._until_known(until), name="sessionstore-learn", context=Context()
+            )
+        # One task looks for all; and none of them can cancel it.
+        await asyncio.wait({self._learning}, timeout=max(until - time.monotonic(), 0))
+        self._topology.wait(NOW)
+
+    async def _until_known(self, until: float) -> None:
+        while time.monotonic() < until:
+            try:
+                self._topology.wait(NOW)
+            except Failure as failure:
+                if failure.retry:
+                    await asyncio.sleep(LOOK_SECONDS)
+                    continue
+            return
+
     def prune(self) -> None:
         """Let go at once of nodes that are not part of the topology any more: nothing may be
         heard from them."""
@@ -103,9 +136,12 @@ class Lines:
     async def aclose(self) -> None:
         """Close everything, in this loop, for good."""
         self._closed = True
-        for line in self._all():
-            await line.aclose()
+        if self._learning is not None:
+            self._learning.cancel()
+        lines = self._all()
         self._exclusive.clear()
+        for line in lines:
+            await line.aclose()
 
     def abandon(self) -> None:
         """See :class:`sessionstore.stores.lifetime.LoopBound`."""
@@ -140,7 +176,7 @@ class SharedTransport:
         if type(request) is Forget:
             return self._lines.get().retire(request.node)
         assert type(request) is Learn  # noqa: S101 (there are no others)
-        return await asyncio.to_thread(self._routing.topology.wait, request.until)
+        return await self._lines.get().learn(request.until)
 
     async def _exchange(self, request: Exchange) -> Any:
         node, packed, until, exclusive = request

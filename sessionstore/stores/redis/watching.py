@@ -36,6 +36,8 @@ class Watcher(ABC):
         self._owner = weakref.ref(owner, lambda _: self.stop())
         self._ear, self._mouth = socket.socketpair()
         self._mouth.setblocking(False)
+        # Reentrant, because a collector's run in the middle may end this very watcher.
+        self._speaking = threading.RLock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"sessionstore-{name}", daemon=True)
 
@@ -58,7 +60,8 @@ class Watcher(ABC):
                     # A bug of ours must not be the end of learning where the servers are.
                     logger.exception("session store: %s begins anew", self._thread.name)
                     self.rest(LEARNING_SECONDS)
-        self.forget()
+        with self._speaking:
+            self.forget()
 
     def owner(self) -> Any:
         """The owner.
@@ -72,8 +75,9 @@ class Watcher(ABC):
 
     def wake(self) -> None:
         """From any thread: end the wait that the watcher is in."""
-        with contextlib.suppress(OSError):  # full: it will wake anyway; closed: it has ended
-            self._mouth.send(b"!")
+        # The lock, because once it is closed its number may be that of somebody's connection.
+        with self._speaking, contextlib.suppress(OSError):
+            self._mouth.send(b"!")  # full: it will wake anyway; closed: it has ended
 
     def stop(self) -> None:
         """From any thread: end soon."""
@@ -103,9 +107,16 @@ class Watcher(ABC):
         return woken
 
     def forget(self) -> None:
-        """Let go of the sockets; in a forked child, where the thread does not run, too."""
+        """Let go of the sockets."""
         self._ear.close()
         self._mouth.close()
+
+    def after_fork(self) -> None:
+        """In the child, where the thread does not run: it may have held the locks just then."""
+        self._speaking = threading.RLock()
+        self._stopped = threading.Event()
+        self._stopped.set()
+        self.forget()
 
 
 def _readable(seconds: float, *socks: socket.socket) -> list[socket.socket]:

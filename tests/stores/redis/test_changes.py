@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from sessionstore.core.errors import OutcomeUnknown
-from sessionstore.core.flow import Flow
+from sessionstore.core.flow import Flow, arun
 from sessionstore.core.verbs import Entry
 from sessionstore.stores.redis import RedisStore
 from sessionstore.stores.redis.endpoint import Endpoint
@@ -25,14 +25,14 @@ from sessionstore.stores.redis.shared import EXCLUSIVE
 from sessionstore.stores.redis.topology import Node, Topology
 from sessionstore.testing.driving import value
 from tests.stores.carrying import BOTH, Stopwatch, carry
-from tests.support.scripted_redis import ScriptedRedis
+from tests.stores.users import Users
+from tests.support.scripted_topology import MASTER, Saying, eventually
 
 TIMEOUT = 20.0
 """Of stores here: what ends much sooner did not wait for it."""
 
 SOON = 2.0
 ENTRY = Entry(value(1), value(1)[1:13])
-MASTER = b"*2\r\n$4\r\nrole\r\n$6\r\nmaster\r\n"
 
 
 class Moving(Topology):
@@ -63,43 +63,21 @@ class Moving(Topology):
         self._changed()
 
 
-class Frozen(ScriptedRedis):
-    """Says what ``says`` has for a command's name, and nothing to any other."""
-
-    def __init__(self, **says: bytes) -> None:
-        self.says = says
-        super().__init__(lambda command: self.says.get(command[0].decode(), b""))
-
-    def count(self, name: str) -> int:
-        """How many such commands have come."""
-        return sum(command[0] == name.encode() for command in self.commands)
-
-    def node(self, *, asked: bool = False) -> Node:
-        """This server, to be asked for its role or not."""
-        endpoint = Endpoint("127.0.0.1", self.port)
-        return Node(replace(endpoint, greeting=PRIMARY) if asked else endpoint, TIMEOUT)
-
-    def wait_for(self, name: str, count: int = 1) -> None:
-        """Until so many such commands have come."""
-        eventually(lambda: self.count(name) >= count)
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+def node(server: Saying, *, asked: bool = False) -> Node:
+    """A server, to be asked for its role or not."""
+    endpoint = Endpoint("127.0.0.1", server.port)
+    return Node(replace(endpoint, greeting=PRIMARY) if asked else endpoint, TIMEOUT)
 
 
 @pytest.fixture
-def old() -> Iterator[Frozen]:
-    with Frozen() as server:
+def old() -> Iterator[Saying]:
+    with Saying() as server:
         yield server
 
 
 @pytest.fixture
-def new() -> Iterator[Frozen]:
-    with Frozen(
+def new() -> Iterator[Saying]:
+    with Saying(
         HELLO=MASTER,
         GET=b"$13\r\n%b\r\n" % value(1),
         SET=b"+OK\r\n",
@@ -110,8 +88,8 @@ def new() -> Iterator[Frozen]:
 
 
 @pytest.fixture
-def topology(old: Frozen) -> Moving:
-    return Moving(old.node())
+def topology(old: Saying) -> Moving:
+    return Moving(node(old))
 
 
 @pytest.fixture
@@ -119,36 +97,6 @@ def store(topology: Moving) -> Iterator[RedisStore]:
     store = RedisStore(topology, timeout=TIMEOUT)
     yield store
     store.close()
-
-
-class Users:
-    """So many flows at once: each in a thread, or each in a task of one loop."""
-
-    def __init__(self, store: RedisStore, how: str) -> None:
-        self._store = store
-        self._how = how
-        self._threads = ThreadPoolExecutor(64)
-        self._loop = asyncio.new_event_loop()
-        self._runner = threading.Thread(target=self._loop.run_forever)
-        self._runner.start()
-
-    def __call__(self, flow: Flow[Any]) -> Future[Any]:
-        if self._how == "sync":
-            return self._threads.submit(carry, self._store, "sync", flow)
-        return asyncio.run_coroutine_threadsafe(self._carry(flow), self._loop)
-
-    async def _carry(self, flow: Flow[Any]) -> Any:
-        from sessionstore.core.flow import arun
-
-        deadline = time.monotonic() + self._store.timeout
-        return await arun(flow, lambda command: self._store.aexecute(command, deadline))
-
-    def close(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._store.aclose(), self._loop).result(20)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._runner.join(20)
-        self._loop.close()
-        self._threads.shutdown()
 
 
 @pytest.fixture
@@ -160,13 +108,13 @@ def users(store: RedisStore, how: str) -> Iterator[Users]:
 
 @BOTH
 def test_whoever_waits_is_told_at_once(
-    store: RedisStore, topology: Moving, old: Frozen, new: Frozen, users: Users
+    store: RedisStore, topology: Moving, old: Saying, new: Saying, users: Users
 ) -> None:
     read, write = users(store.load(b"k")), users(store.create(b"k", value(1), 60))
     old.wait_for("GET")
     old.wait_for("SET")
     with Stopwatch(SOON):
-        topology.move(new.node(asked=True))
+        topology.move(node(new, asked=True))
         assert read.result(20) == ENTRY
         with pytest.raises(OutcomeUnknown):
             write.result(20)
@@ -176,24 +124,24 @@ def test_whoever_waits_is_told_at_once(
 
 @BOTH
 def test_idle_connections_are_closed_too(
-    store: RedisStore, topology: Moving, old: Frozen, new: Frozen, users: Users
+    store: RedisStore, topology: Moving, old: Saying, new: Saying, users: Users
 ) -> None:
     old.says["GET"] = b"$-1\r\n"
     assert users(store.load(b"k")).result(20) is None
     assert old.open == 1
-    topology.move(new.node())
+    topology.move(node(new))
     eventually(lambda: old.open == 0)
 
 
 def test_who_waits_for_a_free_connection_does_not_open_one_to_the_old_server(
-    topology: Moving, old: Frozen, new: Frozen
+    topology: Moving, old: Saying, new: Saying
 ) -> None:
     store = RedisStore(topology, timeout=TIMEOUT, max_connections=2)
     with ThreadPoolExecutor(6) as threads:
         reads = [threads.submit(carry, store, "sync", store.load(b"k")) for _ in range(6)]
         old.wait_for("GET", 2)
         with Stopwatch(SOON):
-            topology.move(new.node())
+            topology.move(node(new))
             assert [read.result(20) for read in reads] == [ENTRY] * 6
     assert (old.connections, old.count("GET")) == (2, 2)
     assert store.connections <= 2
@@ -201,14 +149,14 @@ def test_who_waits_for_a_free_connection_does_not_open_one_to_the_old_server(
 
 
 def test_who_waits_for_a_durable_write_does_not_open_one_either(
-    topology: Moving, old: Frozen, new: Frozen
+    topology: Moving, old: Saying, new: Saying
 ) -> None:
     store = RedisStore(topology, timeout=TIMEOUT, durable="all")
     users = Users(store, "async")
     writes = [users(store.create(b"k", value(1), 60)) for _ in range(EXCLUSIVE + 4)]
     old.wait_for("SET", EXCLUSIVE)
     with Stopwatch(SOON):
-        topology.move(new.node())
+        topology.move(node(new))
         results = [write.exception(20) or write.result() for write in writes]
     assert [type(result) for result in results[:EXCLUSIVE]] == [OutcomeUnknown] * EXCLUSIVE
     assert results[EXCLUSIVE:] == [ENTRY.version] * 4
@@ -219,10 +167,10 @@ def test_who_waits_for_a_durable_write_does_not_open_one_either(
 
 @BOTH
 def test_the_topology_changes_after_the_choice(
-    store: RedisStore, topology: Moving, old: Frozen, new: Frozen, users: Users
+    store: RedisStore, topology: Moving, old: Saying, new: Saying, users: Users
 ) -> None:
     topology.meanwhile = lambda: topology.move(fresh)
-    fresh = new.node()
+    fresh = node(new)
     with Stopwatch(SOON):
         assert users(store.load(b"k")).result(20) == ENTRY
     assert old.commands == []
@@ -231,15 +179,15 @@ def test_the_topology_changes_after_the_choice(
 
 @BOTH
 def test_the_topology_changes_while_a_connection_is_opened(
-    store: RedisStore, old: Frozen, new: Frozen, users: Users, topology: Moving
+    store: RedisStore, old: Saying, new: Saying, users: Users, topology: Moving
 ) -> None:
     """The old server wakes just then, and still believes that it is the primary."""
-    topology.move(old.node(asked=True))
+    topology.move(node(old, asked=True))
     topology.meanwhile = lambda: None
 
     def answer(command: list[bytes]) -> bytes:
         if command[0] == b"HELLO":
-            topology.move(new.node())
+            topology.move(node(new))
             return MASTER
         return b"$-1\r\n"
 
@@ -252,13 +200,13 @@ def test_the_topology_changes_while_a_connection_is_opened(
 
 @pytest.mark.parametrize("how", ["async"])
 def test_nobody_waits_for_a_connection_to_the_old_server(
-    store: RedisStore, old: Frozen, new: Frozen, users: Users, topology: Moving
+    store: RedisStore, old: Saying, new: Saying, users: Users, topology: Moving
 ) -> None:
-    topology.move(old.node(asked=True))
+    topology.move(node(old, asked=True))
     read = users(store.load(b"k"))
     old.wait_for("HELLO")
     with Stopwatch(SOON):
-        topology.move(new.node())
+        topology.move(node(new))
         assert read.result(20) == ENTRY
     eventually(lambda: old.open == 0)
 
@@ -267,14 +215,14 @@ def test_nobody_waits_for_a_connection_to_the_old_server(
 
 
 @pytest.fixture
-def durable(new: Frozen) -> Iterator[RedisStore]:
-    store = RedisStore(Moving(new.node()), timeout=0.5, durable="all")
+def durable(new: Saying) -> Iterator[RedisStore]:
+    store = RedisStore(Moving(node(new)), timeout=0.5, durable="all")
     yield store
     store.close()
 
 
 async def test_a_durable_write_that_failed_does_not_harm_the_next(
-    durable: RedisStore, new: Frozen
+    durable: RedisStore, new: Saying
 ) -> None:
     async def write() -> Any:
         deadline = time.monotonic() + durable.timeout
@@ -293,7 +241,7 @@ async def test_a_durable_write_that_failed_does_not_harm_the_next(
 
 
 async def test_a_cancelled_durable_write_leaves_its_reply_to_nobody(
-    durable: RedisStore, new: Frozen
+    durable: RedisStore, new: Saying
 ) -> None:
     durable.timeout = TIMEOUT
 
