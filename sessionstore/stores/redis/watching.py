@@ -142,6 +142,7 @@ class Knowledge:
         self._problem: Failure | None = None
         # Another one after each change. Not a Condition, in whose wait() no greenlet may be killed.
         self._news = threading.Event()
+        self._telling = threading.Lock()
 
     def is_known(self) -> None:
         """Something is known, and stays so."""
@@ -158,7 +159,8 @@ class Knowledge:
         self._tell()
 
     def _tell(self) -> None:
-        news, self._news = self._news, threading.Event()
+        with self._telling:  # or two at once could leave one behind that nobody sets
+            news, self._news = self._news, threading.Event()
         news.set()
 
     def __bool__(self) -> bool:
