@@ -116,6 +116,7 @@ def test_says_in_plain_words_why_it_failed(
             "ok": False,
             "store": "memory://",
             "server": None,
+            "nodes": [],
             "milliseconds": document["milliseconds"],
             "failed": "create",
             "error": "StoreFull",

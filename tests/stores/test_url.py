@@ -189,8 +189,10 @@ def test_what_is_wrong_is_said(url: str, message: str) -> None:
         (f"redis+unix://u:{SECRET}@/run/r.sock?db=1&prefix=a", RedisStore),
         (f"rediss://:{SECRET}@h/1?prefix=a", RedisStore),
         (
-            f"redis+sentinel://u:{SECRET}@h,i:1,[::1]/mymaster/2?prefix=a&read_from=replica"
-            f"&sentinel_username=s&sentinel_password={SECRET}&durable=1",
+            (
+                f"redis+sentinel://u:{SECRET}@h,i:1,[::1]/mymaster/2?prefix=a&read_from=replica"
+                f"&sentinel_username=s&sentinel_password={SECRET}&durable=1"
+            ),
             RedisStore,
         ),
         (f"rediss+sentinel://:{SECRET}@h/mymaster?prefix=a&durable=all", RedisStore),

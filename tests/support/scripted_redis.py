@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 import hiredis
 
@@ -15,17 +16,19 @@ Answer = Callable[[list[bytes]], bytes | None]
 class ScriptedRedis:
     """Answers every command with ``answer(command)``; None closes the connection, b"" is silence.
 
-    ``commands`` lists what came, in order.
+    ``commands`` lists what came, in order; ``connections`` counts those that ever were, ``open``
+    those that are.
     """
 
     def __init__(self, answer: Answer | bytes) -> None:
         self.answer: Answer = answer if callable(answer) else lambda command: answer
         self.commands: list[list[bytes]] = []
         self.connections = 0
+        self.open = 0
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
-    def __enter__(self) -> ScriptedRedis:
+    def __enter__(self) -> Self:
         self._thread.start()
         assert self._ready.wait(10)
         return self
@@ -55,6 +58,7 @@ class ScriptedRedis:
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.open += 1
         parser = hiredis.Reader(notEnoughData=Ellipsis)
         try:
             while data := await reader.read(65536):
@@ -69,4 +73,5 @@ class ScriptedRedis:
         except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
+            self.open -= 1
             writer.close()

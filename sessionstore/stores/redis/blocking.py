@@ -12,7 +12,7 @@ from sessionstore.stores.redis.failures import ReplyError, spoils
 from sessionstore.stores.redis.login import wants_login
 from sessionstore.stores.redis.pool import Pool
 from sessionstore.stores.redis.routing import Exchange, Forget, Learn, Pause, Routing
-from sessionstore.stores.redis.topology import Node
+from sessionstore.stores.redis.topology import Node, replaced
 
 
 class BlockingTransport:
@@ -43,7 +43,7 @@ class BlockingTransport:
         if type(request) is Pause:
             return time.sleep(request.seconds)
         if type(request) is Forget:
-            return self._pool(request.node).close()
+            return self._forget(request.node)
         assert type(request) is Learn  # noqa: S101 (there are no others)
         return self._routing.topology.wait(request.until)
 
@@ -71,8 +71,15 @@ class BlockingTransport:
         with self._lock:
             pool = self._pools.get(node)
             if pool is None:
+                if node not in self._routing.topology.nodes():
+                    raise replaced(node)  # since it was chosen; and nobody would prune the pool
                 pool = self._pools[node] = Pool(node.endpoint, self._size)
         return pool
+
+    def _forget(self, node: Node) -> None:
+        pool = self._pools.get(node)
+        if pool is not None:
+            pool.close()
 
     def _prune(self) -> None:
         """Let go of nodes that are not part of the topology any more, such as a frozen primary:

@@ -94,6 +94,8 @@ class Line:
         for channel in (*self._retired, *((self._channel,) if self._channel else ())):
             channel.close()
         self._channel = None
+        if self._connecting is not None:
+            self._connecting.cancel()
 
     def _retire(self, channel: Channel) -> None:
         if channel is self._channel:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 
-from sessionstore.stores.attempts import unavailable
+from sessionstore.stores.attempts import Failure, unavailable
 from sessionstore.stores.lifetime import forget_after_fork
 from sessionstore.stores.redis.endpoint import Endpoint
 from sessionstore.stores.redis.link import Link
@@ -22,6 +22,7 @@ class Pool:
     def __init__(self, endpoint: Endpoint, size: int) -> None:
         self._endpoint = endpoint
         self._size = size
+        self._aborted = False
         self._reset()
         forget_after_fork(self)
 
@@ -46,6 +47,8 @@ class Pool:
         """
         with self._changed:
             while True:
+                if self._aborted:
+                    raise self._ended()
                 generation = self._generation
                 while self._idle:
                     link = self._idle.pop()
@@ -74,7 +77,10 @@ class Pool:
                 return link, generation
         # Closed or aborted meanwhile: this may not be the server to talk to any more.
         link.close()
-        raise unavailable("the store was closed", self._endpoint.node, silent=False)
+        raise self._ended()
+
+    def _ended(self) -> Failure:
+        return unavailable("the connections were closed", self._endpoint.node, silent=False)
 
     def give(self, link: Link, generation: object) -> None:
         """Put a link back that has no reply pending."""
@@ -102,7 +108,8 @@ class Pool:
                 self._changed.notify()
 
     def abort(self) -> None:
-        """Close all links now: whoever waits for a reply gets a ``Failure``."""
+        """Close all links now, for good: whoever waits gets a ``Failure``, and opens no other."""
+        self._aborted = True
         for link in self._renew():
             link.abort()
 

@@ -166,6 +166,8 @@ class Routing:
                 parts.append(pack(("WAITAOF", 1, 0, milliseconds)))
         replies = yield Command(Exchange(node, tuple(parts), until, exclusive=durable))
         reply = replies[main]
+        if asking and type(reply) is ReplyError and type(replies[0]) is ReplyError:
+            return replies[0]  # what follows is only the consequence
         if durable and type(reply) is not ReplyError:
             why = _shortfall(node, replies[main + 1 :])
             if why:

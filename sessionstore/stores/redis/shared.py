@@ -14,7 +14,7 @@ from sessionstore.stores.lifetime import PerLoop
 from sessionstore.stores.redis.failures import ReplyError, spoils
 from sessionstore.stores.redis.line import Line
 from sessionstore.stores.redis.routing import Exchange, Forget, Learn, Pause, Routing
-from sessionstore.stores.redis.topology import Node
+from sessionstore.stores.redis.topology import Node, Topology, replaced
 
 EXCLUSIVE: Final = 16
 """Connections of one loop to one node for commands that make the server wait (``durable``)."""
@@ -23,26 +23,41 @@ EXCLUSIVE: Final = 16
 class Lines:
     """One event loop's lines to all nodes."""
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, topology: Topology, limit: float) -> None:
+        self._topology = topology
         self._limit = limit
         self.loop = asyncio.get_running_loop()
         self._shared: dict[Node, Line] = {}
         self._exclusive: dict[Node, list[Line]] = {}
         self._lent: set[tuple[Node, Line]] = set()
         self._places: dict[Node, asyncio.Semaphore] = {}
+        self._closed = False
 
     def shared(self, node: Node) -> Line:
-        """The line that everybody uses."""
+        """The line that everybody uses.
+
+        :raises Failure: another node has taken its place since it was chosen
+        """
         line = self._shared.get(node)
         if line is None:
-            line = self._shared[node] = Line(node.endpoint, self._limit)
+            line = self._shared[node] = self._new(node)
         return line
+
+    def _new(self, node: Node) -> Line:
+        if node not in self._topology.nodes():
+            raise replaced(node)  # nobody would prune the line
+        return Line(node.endpoint, self._limit)
+
+    def retire(self, node: Node) -> None:
+        """Use another connection from now on."""
+        if node in self._shared:
+            self._shared[node].retire()
 
     @asynccontextmanager
     async def exclusive(self, node: Node, until: float) -> AsyncGenerator[Line, None]:
         """A line of one's own.
 
-        :raises Failure: until then none was free
+        :raises Failure: until then none was free; or as :meth:`shared`
         """
         places = self._places.setdefault(node, asyncio.Semaphore(EXCLUSIVE))
         try:
@@ -51,40 +66,46 @@ class Lines:
         except TimeoutError:
             text = f"all {EXCLUSIVE} connections for durable writes are in use"
             raise unavailable(text, node.name, silent=False) from None
-        idle = self._exclusive.setdefault(node, [])
-        line = idle.pop() if idle else Line(node.endpoint, self._limit)
-        self._lent.add((node, line))
-        done = False
         try:
-            yield line
-            done = True
+            idle = self._exclusive.setdefault(node, [])
+            line = idle.pop() if idle else self._new(node)
+            self._lent.add((node, line))
+            well = False
+            try:
+                yield line
+                well = not self._closed and self._exclusive.get(node) is idle
+            finally:
+                self._lent.discard((node, line))
+                # Not well: pruned; or failed, or cancelled, and the server is perhaps still
+                # waiting, and would keep the next one waiting.
+                if well:
+                    idle.append(line)
+                else:
+                    line.drop()
         finally:
-            self._lent.discard((node, line))
             places.release()
-            # Not done: cancelled, perhaps. The server is still waiting, and would keep the next
-            # one waiting. Not ours: the node, or all of this, was let go of meanwhile.
-            if done and self._exclusive.get(node) is idle:
-                idle.append(line)
-            else:
-                line.drop()
 
-    def prune(self, nodes: set[Node]) -> None:
-        """Let go of every other node at once: nothing may be heard from it any more."""
+    def prune(self) -> None:
+        """Let go at once of nodes that are not part of the topology any more: nothing may be
+        heard from them."""
+        nodes = set(self._topology.nodes())
         for node in self._shared.keys() - nodes:
             self._shared.pop(node).drop()
         for node in self._exclusive.keys() - nodes:
             for line in self._exclusive.pop(node):
                 line.drop()
+        for node in self._places.keys() - nodes:
+            del self._places[node]
         for node, line in self._lent:
             if node not in nodes:
                 line.drop()
 
     async def aclose(self) -> None:
         """Close everything, in this loop, for good."""
-        lines = self._all()
-        self._exclusive.clear()
-        for line in lines:
+        self._closed = True
+        for line in self._all():
             await line.aclose()
+        self._exclusive.clear()
 
     def abandon(self) -> None:
         """See :class:`sessionstore.stores.lifetime.LoopBound`."""
@@ -101,7 +122,7 @@ class SharedTransport:
 
     def __init__(self, routing: Routing) -> None:
         self._routing = routing
-        self._lines = PerLoop(lambda: Lines(routing.limit))
+        self._lines = PerLoop(lambda: Lines(routing.topology, routing.limit))
         routing.topology.on_change(self._prune)
 
     async def execute(
@@ -117,7 +138,7 @@ class SharedTransport:
         if type(request) is Pause:
             return await asyncio.sleep(request.seconds)
         if type(request) is Forget:
-            return self._lines.get().shared(request.node).retire()
+            return self._lines.get().retire(request.node)
         assert type(request) is Learn  # noqa: S101 (there are no others)
         return await asyncio.to_thread(self._routing.topology.wait, request.until)
 
@@ -132,10 +153,9 @@ class SharedTransport:
         return _retired_if_spoilt(line, await line.exchange(packed, until))
 
     def _prune(self) -> None:
-        nodes = set(self._routing.topology.nodes())
         for lines in self._lines.everywhere():
             with suppress(RuntimeError):  # that loop has been closed
-                lines.loop.call_soon_threadsafe(lines.prune, nodes)
+                lines.loop.call_soon_threadsafe(lines.prune)
 
     async def aclose(self) -> None:
         """Close the running loop's connections; the transport may be used again."""

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from weakref import WeakMethod
 
+from sessionstore.stores.attempts import Failure, unavailable
 from sessionstore.stores.health import Breaker, NodeHealth
 from sessionstore.stores.redis.endpoint import Endpoint
 from sessionstore.stores.redis.failures import Redirect
@@ -42,6 +43,12 @@ class Node:
     def health(self, now: float) -> NodeHealth:
         """What has been seen of it."""
         return self.breaker.health(self.name, self.role, now)
+
+
+def replaced(node: Node) -> Failure:
+    """Nothing is sent to a node that is not part of the topology any more: it may be a frozen
+    primary, and what it says when it wakes is worth nothing."""
+    return unavailable("another server has taken its place", node.name, silent=False)
 
 
 class Topology(ABC):

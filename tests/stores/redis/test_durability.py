@@ -17,10 +17,10 @@ from sessionstore.core.flow import Command, Flow, arun
 from sessionstore.core.verbs import Conflict, Deleted, Exists, Missing
 from sessionstore.stores.base import Store
 from sessionstore.stores.redis import RedisStore
+from sessionstore.testing import FaultProxy
 from sessionstore.testing.driving import value
 from tests.stores.carrying import BOTH, carry
 from tests.support.children import Child, accepts, on_free_port, scratch_directory
-from tests.support.fault_proxy import FaultProxy
 from tests.support.redis_topologies import SentinelGroup
 from tests.support.servers import RedisServer, valkey_program
 
