@@ -139,6 +139,17 @@ def freeze_primary(group: SentinelGroup, story: Story) -> None:
     story.note("it has become a replica")
 
 
+def kill_replica(group: SentinelGroup, story: Story) -> None:
+    """No fault to the user: durable writes have nobody to wait for, and go on."""
+    (replica,) = group.replicas
+    group.kill(replica)
+    story.note("SIGKILL to the only replica")
+    time.sleep(3 * LATER)
+    group.restart(replica)
+    group.wait_for_replicas(1)
+    story.note("it is started again, and follows")
+
+
 # -- Cluster --
 
 
@@ -272,6 +283,7 @@ def kill_and_restart(one: OneServer, story: Story) -> None:
 
 _KILL: Final = f"Sentinel: primary killed, replica {BEHIND * 1000:.0f} ms behind"
 _FREEZE: Final = "Sentinel: primary frozen, later thawed"
+_REPLICA: Final = "Sentinel: only replica killed"
 _CLUSTER: Final = "Cluster: primary killed"
 _RESTART: Final = "One server with an AOF: killed"
 
@@ -281,6 +293,7 @@ SCENARIOS: Final = (
     Scenario("sentinel-kill-durable-all", _KILL, run_sentinel, kill_primary, EVERYTHING, "all"),
     Scenario("sentinel-freeze", _FREEZE, run_sentinel, freeze_primary, NOTHING),
     Scenario("sentinel-freeze-durable-all", _FREEZE, run_sentinel, freeze_primary, durable="all"),
+    Scenario("replica-kill-durable-all", _REPLICA, run_sentinel, kill_replica, durable="all"),
     Scenario("cluster-kill", _CLUSTER, partial(run_cluster, 3, 1), kill_node, NOTHING),
     Scenario(
         "cluster-kill-durable-all", _CLUSTER, partial(run_cluster, 3, 1), kill_node, durable="all"
