@@ -11,7 +11,7 @@ from sessionstore.stores.base import Store
 from sessionstore.stores.url import open_store
 from sessionstore.testing import EnumerableContract, PurgeableContract, StoreContract
 from tests.support.redis_topologies import RedisCluster, SentinelGroup
-from tests.support.servers import PostgresServer, RedisServer
+from tests.support.servers import MemcachedServer, PostgresServer, RedisServer
 
 # An attempt gets two fifths of it: long, because a busy machine is no fault of the store.
 TIMEOUT = 10
@@ -124,3 +124,11 @@ class TestRedisDurableLogins(StoreContract, EnumerableContract):
     @pytest.fixture
     def store(self, prefix: str, sentinel_group: SentinelGroup) -> Iterator[Store]:
         yield from opened(f"{sentinel_group.url}?durable=1", prefix)
+
+
+class TestMemcachedUnixSocket(StoreContract):
+    shortest_ttl = 1
+
+    @pytest.fixture
+    def store(self, prefix: str, memcached_server: MemcachedServer) -> Iterator[Store]:
+        yield from opened(memcached_server.url, prefix)

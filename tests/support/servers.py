@@ -203,6 +203,11 @@ class MemcachedServer:
     socket: Path
     child: Child
 
+    @property
+    def url(self) -> str:
+        """For ``open_store``."""
+        return f"memcached+unix://{self.socket}"
+
 
 @contextmanager
 def run_memcached(*options: str) -> Iterator[MemcachedServer]:
