@@ -125,7 +125,7 @@ class BinaryParser:
     def _other(self) -> Reply | None:
         buffer = self._buffer
         if buffer.startswith(_NO_SLOT):
-            buffer.clear()
+            del buffer[: len(_NO_SLOT)]
             return Reply(Outcome.CROWDED)
         if _NO_SLOT.startswith(bytes(buffer)):
             return None
