@@ -66,6 +66,9 @@ class Binary:
     """See :class:`sessionstore.stores.memcached.messages.Codec`."""
 
     name = "binary"
+    # "\r\n\r\n": a server that speaks text alone takes the packet for a line, and says so at once;
+    # otherwise it would wait for the end of one.
+    first_number = 0x0D0A0D0A
     numbered = frozenset(Verb)
 
     def pack(self, request: Request, opaque: int, expiry: int) -> bytes:
@@ -129,7 +132,9 @@ class BinaryParser:
             return Reply(Outcome.CROWDED)
         if _NO_SLOT.startswith(bytes(buffer)):
             return None
-        raise Malformed("the server's reply is not Memcached's binary protocol")
+        raise Malformed(
+            "the server's reply is not Memcached's binary protocol (does protocol=meta fit?)"
+        )
 
     def _packet(self, header: tuple[int, ...], body: bytes) -> Reply | None:
         _, opcode, key_size, extras_size, _, status, _, opaque, cas = header

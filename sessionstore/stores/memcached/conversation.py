@@ -51,7 +51,7 @@ class Conversation:
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
         self._parser = codec.parser()
-        self._number = 0
+        self._number = codec.first_number
         self._pending: deque[tuple[Request, int]] = deque()
 
     def ask(self, request: Request, now: float) -> bytes:
@@ -59,9 +59,9 @@ class Conversation:
 
         :param now: seconds since 1970
         """
-        self._number = (self._number + 1) & 0xFFFFFFFF
-        self._pending.append((request, self._number))
-        return self._codec.pack(request, self._number, expiry(request.ttl, now))
+        number, self._number = self._number, (self._number + 1) & 0xFFFFFFFF
+        self._pending.append((request, number))
+        return self._codec.pack(request, number, expiry(request.ttl, now))
 
     def hear(self, data: bytes | memoryview) -> Iterator[Reply]:
         """The replies that are whole now, each for the oldest request that had none.

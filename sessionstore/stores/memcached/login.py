@@ -7,6 +7,7 @@ text protocol is the command to store an item, whose value would be the password
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Final
 
 from sessionstore.core.errors import StoreUnavailable
@@ -154,8 +155,9 @@ def before_the_command(failure: Failure, *, first: bool) -> Failure:
 
     :param first: the server has not said a word yet
     """
-    told = failure.again(lost=False)
-    if first and failure.lost and isinstance(failure.error, StoreUnavailable):
-        told.error.args = (f"{failure.error}: does it speak TLS, or another protocol (SASL)?",)
-    told.__cause__ = None
-    return told
+    error = copy(failure.error)
+    if first and failure.lost and isinstance(error, StoreUnavailable):
+        error.args = (f"{error}: does it speak TLS, or another protocol (SASL)?",)
+    # Not Failure.again, by which everything that was not executed may be tried again: a server
+    # that speaks something else will do so the next time as well.
+    return Failure(error, retry=failure.retry, login=failure.login)

@@ -125,6 +125,8 @@ class Codec(Protocol):
     """One of the two protocols."""
 
     name: str
+    first_number: int
+    """Of a connection's first request."""
     numbered: frozenset[Verb]
     """Requests whose reply, unless it is an error, has their number in it."""
 

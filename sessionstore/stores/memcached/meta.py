@@ -54,6 +54,7 @@ class Meta:
     """See :class:`sessionstore.stores.memcached.messages.Codec`."""
 
     name = "meta"
+    first_number = 1
     numbered = frozenset((Verb.GET, Verb.ADD, Verb.REPLACE, Verb.DELETE))
 
     def pack(self, request: Request, opaque: int, expiry: int) -> bytes:

@@ -326,6 +326,7 @@ def test_a_large_value_byte_by_byte_costs_no_more_than_its_bytes() -> None:
 # -- replies and requests --
 
 KEY = b"p:s:h"
+FIRST = Binary.first_number
 GET = Request(Verb.GET, KEY)
 ADD = Request(Verb.ADD, KEY, b"v", 60)
 REPLACE = Request(Verb.REPLACE, KEY, b"v", 60, 5)
@@ -398,15 +399,18 @@ def test_replies_that_do_not_fit(request_: Request, data: bytes) -> None:
 @pytest.mark.parametrize(
     ("request_", "data"),
     [
-        (GET, binary_value(b"x", 1, 2, b"")[0]),
-        (GET, packet(0, 1, 2, 0, b"", b"", b"Not found")),
-        (GET, packet(0, 0x20, 2, 0, b"", b"", b"")),  # in this protocol, errors are numbered too
-        (GET, binary_value(b"x", 0, 1, b"")[0]),
-        (GET, packet(2, 0, 1, 1, b"", b"", b"")),
-        (ADD, packet(0, 0, 1, 1, bytes(4), b"", b"x")),
-        (ADD, packet(2, 1, 1, 0, b"", b"", b"")),
-        (DELETE, packet(4, 2, 1, 0, b"", b"", b"")),
-        (GET, packet(0, 0x21, 1, 0, b"", b"", b"")),
+        (GET, binary_value(b"x", 1, FIRST + 1, b"")[0]),
+        (GET, packet(0, 1, FIRST + 1, 0, b"", b"", b"Not found")),
+        (
+            GET,
+            packet(0, 0x20, FIRST + 1, 0, b"", b"", b""),
+        ),  # in this protocol, errors are numbered too
+        (GET, binary_value(b"x", 0, FIRST, b"")[0]),
+        (GET, packet(2, 0, FIRST, 1, b"", b"", b"")),
+        (ADD, packet(0, 0, FIRST, 1, bytes(4), b"", b"x")),
+        (ADD, packet(2, 1, FIRST, 0, b"", b"", b"")),
+        (DELETE, packet(4, 2, FIRST, 0, b"", b"", b"")),
+        (GET, packet(0, 0x21, FIRST, 0, b"", b"", b"")),
     ],
 )
 def test_packets_that_do_not_fit(request_: Request, data: bytes) -> None:
@@ -428,7 +432,8 @@ def test_replies_before_a_bad_one_are_given_out(name: str) -> None:
     for _ in range(2):
         conversation.ask(GET, now=0)
     hit = {"meta": meta_value, "binary": lambda *parts: binary_value(*parts, b"")}[name]
-    replies = conversation.hear(hit(b"x", 1, 1)[0] + hit(b"y", 1, 7)[0])
+    first = CODECS[name].first_number
+    replies = conversation.hear(hit(b"x", 1, first)[0] + hit(b"y", 1, first + 7)[0])
     assert next(replies).value == b"x"
     with pytest.raises(Malformed):
         next(replies)
@@ -437,8 +442,9 @@ def test_replies_before_a_bad_one_are_given_out(name: str) -> None:
 def test_numbers_go_round() -> None:
     conversation = Conversation(Meta())
     conversation._number = 2**32 - 1
-    assert conversation.ask(GET, now=0) == b"mg p:s:h c v O0\r\n"
-    assert len(list(conversation.hear(b"EN O0\r\n"))) == 1
+    asked = [conversation.ask(GET, now=0) for _ in range(2)]
+    assert asked == [b"mg p:s:h c v O4294967295\r\n", b"mg p:s:h c v O0\r\n"]
+    assert len(list(conversation.hear(b"EN O4294967295\r\nEN O0\r\n"))) == 2
     assert conversation.is_over()
 
 
