@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -47,6 +48,18 @@ class MemcachedServer:
         """The Unix socket."""
         assert isinstance(self.address, Path)
         return self.address
+
+    def stats(self) -> dict[str, str]:
+        """What an open server on a Unix socket tells, asked past everything that is tested."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(10)
+            connection.connect(str(self.socket))
+            connection.sendall(b"stats\r\n")
+            reply = b""
+            while not reply.endswith(b"END\r\n"):
+                reply += connection.recv(65536)
+        lines = (line.split(" ", 2) for line in reply.decode().splitlines()[:-1])
+        return {name: value for _, name, value in lines}
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import select
 import time
+from contextlib import suppress
 from typing import Any
 
 from sessionstore.core.errors import SessionTooLarge
@@ -111,6 +112,11 @@ class Link:
         """Close the socket; in a forked child, without ending the parent's connection."""
         # SSLSocket.close() says no goodbye either, which would end the parent's.
         self._socket.close()
+
+    def __del__(self) -> None:
+        # Of a store that nobody has closed, or a parent's in a forked child: no ResourceWarning.
+        with suppress(AttributeError):  # it was never opened
+            self._socket.close()
 
 
 def connect(endpoint: Endpoint, until: float) -> Link:

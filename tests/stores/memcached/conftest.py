@@ -13,7 +13,7 @@ import pytest
 from sessionstore.core.flow import Command, Flow, arun, run
 from sessionstore.stores.memcached import MemcachedStore
 from sessionstore.stores.url import open_store
-from tests.support.fault_proxy import FaultProxy
+from sessionstore.testing import FaultProxy
 from tests.support.memcached_servers import MemcachedServer
 
 T = TypeVar("T")
