@@ -211,7 +211,8 @@ def _read(scheme: str, known: Mapping[str, Convert], name: str, text: str) -> An
 
 
 def _unknown(scheme: str, known: Mapping[str, Convert], name: str) -> ConfigurationError:
-    if name in _TLS or name in _IAM or name in _SENTINEL_TLS:
+    about_tls = name in _TLS or name in _SENTINEL_TLS
+    if about_tls or (name in _IAM and scheme.startswith("redis")):
         kind, plus, rest = scheme.partition("+")
         secure = f"{kind}s{plus}{rest}"
         return ConfigurationError(

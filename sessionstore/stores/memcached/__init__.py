@@ -18,6 +18,7 @@ pool.py          a bounded pool
 blocking.py      the sync transport
 channel.py       one asyncio connection: replies matched to requests by their order
 shared.py        the asyncio transport: one connection per event loop, shared by all tasks
+examination.py   what a server tells of how it is set up, for ``sessionstore doctor``
 store.py         ``MemcachedStore``
 ===============  =============================================================================
 """

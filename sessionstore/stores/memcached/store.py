@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final
 
 from sessionstore.core.errors import ConfigurationError
 from sessionstore.core.flow import Command, Flow
+from sessionstore.core.token import HANDLE_BYTES, handle_text
 from sessionstore.stores.base import (
     DEFAULT_PREFIX,
     DEFAULT_TIMEOUT,
@@ -17,13 +19,18 @@ from sessionstore.stores.base import (
     Store,
     Version,
 )
+from sessionstore.stores.facts import Link, MemcachedFacts
 from sessionstore.stores.location import Location
 from sessionstore.stores.memcached import commands
 from sessionstore.stores.memcached.blocking import BlockingTransport
 from sessionstore.stores.memcached.endpoint import Endpoint, endpoint_from
+from sessionstore.stores.memcached.examination import examine
 from sessionstore.stores.memcached.shared import SharedTransport
 
 DEFAULT_MAX_CONNECTIONS: Final = 64
+PROBE: Final = bytes(600)
+"""What stands for a session where there is none to measure: a login and some small attributes.
+Its format byte is one that no record has."""
 
 
 class MemcachedStore(Store):
@@ -78,6 +85,12 @@ class MemcachedStore(Store):
     async def aexecute(self, command: Command[Any], deadline: float) -> Any:
         return await self._shared.execute(command, deadline)
 
+    def examine(self) -> Flow[MemcachedFacts]:
+        """How the server is set up, as far as it tells."""
+        key = self.key(handle_text(os.urandom(HANDLE_BYTES)))
+        endpoint = self._endpoint
+        return examine(key, PROBE, _link(endpoint), logged_in=endpoint.credentials is not None)
+
     @property
     def connections(self) -> int:
         """How many connections sync code has open, idle and in use."""
@@ -95,3 +108,9 @@ class MemcachedStore(Store):
 def from_location(location: Location, options: dict[str, Any]) -> MemcachedStore:
     """``memcached://``, ``memcacheds://``, ``memcached+unix://``."""
     return MemcachedStore(endpoint_from(location, options), **options)
+
+
+def _link(endpoint: Endpoint) -> Link:
+    if endpoint.path:
+        return Link("unix")
+    return Link("tcp" if endpoint.ssl_context is None else "tls", endpoint.host)
