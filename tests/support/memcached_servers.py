@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from tests.support.certificates import Certificates
 from tests.support.children import (
@@ -51,15 +51,23 @@ class MemcachedServer:
 
     def stats(self) -> dict[str, str]:
         """What an open server on a Unix socket tells, asked past everything that is tested."""
+        lines = (line.decode().split(" ", 2) for line in self._ask(b"stats\r\n"))
+        return {name: value for _, name, value in lines}
+
+    def stored(self) -> list[bytes]:
+        """Every key of an open server on a Unix socket."""
+        lines = self._ask(b"lru_crawler metadump hash\r\n")
+        return [unquote_to_bytes(line.split(b" ")[0].removeprefix(b"key=")) for line in lines]
+
+    def _ask(self, request: bytes) -> list[bytes]:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(10)
             connection.connect(str(self.socket))
-            connection.sendall(b"stats\r\n")
+            connection.sendall(request)
             reply = b""
             while not reply.endswith(b"END\r\n"):
                 reply += connection.recv(65536)
-        lines = (line.split(" ", 2) for line in reply.decode().splitlines()[:-1])
-        return {name: value for _, name, value in lines}
+        return reply.splitlines()[:-1]
 
 
 @contextmanager
