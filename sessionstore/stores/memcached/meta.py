@@ -30,6 +30,8 @@ speaks the binary protocol alone, as with SASL, waits for so many before it hang
 _BEGINNINGS: Final = frozenset(b"HVENMSC")
 _FLAG: Final = re.compile(rb"[A-Za-z][!-~]*")
 _DIGITS: Final = re.compile(rb"0|[1-9][0-9]{0,19}")
+_USUAL: Final = re.compile(rb"c(0|[1-9][0-9]{0,19}) O(0|[1-9][0-9]{0,19})")
+"""The flags of most replies: what we ask for, in the order in which we do."""
 _STATUS: Final = {
     b"HD": Outcome.OK,
     b"EN": Outcome.MISSING,
@@ -153,7 +155,7 @@ class MetaParser:
         value = bytes(memoryview(buffer)[self._begin : end])
         del buffer[: end + 2]
         self._head = None
-        return head._replace(value=value)
+        return Reply(head.outcome, value, head.cas, head.opaque)
 
     def _stat(self, word: bytes, rest: bytes) -> Reply | None:
         stats = self._stats = {} if self._stats is None else self._stats
@@ -168,6 +170,9 @@ class MetaParser:
 
 
 def _flagged(outcome: Outcome, flags: bytes) -> Reply:
+    usual = _USUAL.fullmatch(flags)
+    if usual is not None:
+        return Reply(outcome, None, int(usual[1]), int(usual[2]))
     cas, opaque = 0, None
     for flag in flags.split(b" ") if flags else ():
         if not _FLAG.fullmatch(flag):
