@@ -5,12 +5,16 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from sessionstore import SessionConfig, SessionManager
 from sessionstore.core.errors import OutcomeUnknown, StoreUnavailable
+from sessionstore.core.flow import Command
 from sessionstore.core.verbs import Conflict, Entry, Exists
 from sessionstore.stores.base import Store, Version
+from sessionstore.stores.memcached import MemcachedStore
 from sessionstore.testing.driving import value
 from tests.stores.carrying import BOTH, Stopwatch, carry
 from tests.stores.memcached.conftest import (
@@ -48,7 +52,7 @@ def warm(url: str, running: MakeRunner, request: pytest.FixtureRequest) -> Runne
 
 
 @pytest.fixture
-def direct(memcached_server: MemcachedServer, prefix: str) -> Iterator[Store]:
+def direct(memcached_server: MemcachedServer, prefix: str) -> Iterator[MemcachedStore]:
     """The same sessions, past the proxy."""
     store = memcached(memcached_server.url, prefix=prefix, timeout=10)
     yield store
@@ -195,3 +199,36 @@ def test_the_pool_returns_to_its_baseline(url: str, running: MakeRunner, proxy: 
     assert run.store.connections == 1
     run.store.close()
     assert run.store.connections == 0
+
+
+@PROTOCOLS
+def test_a_commit_whose_reply_was_lost_is_one_commit(
+    proxy: FaultProxy, direct: MemcachedStore, prefix: str, protocol: str
+) -> None:
+    """The core sends it again with the same CAS number, meets its own write, and knows it."""
+    store = memcached(f"memcached://{proxy.address}?protocol={protocol}&timeout=5", prefix=prefix)
+    manager = SessionManager(store, SessionConfig(secret_key="k" * 32))
+    session = manager.open(None)
+    session["visits"] = 0
+    cookie = manager.commit(session)
+    assert cookie is not None
+    execute, lost = store.execute, []
+
+    def losing(command: Command[Any], deadline: float) -> Any:
+        if not command.write or lost:
+            return execute(command, deadline)
+        lost.append(command)
+        proxy.fault = "lost"
+        try:
+            return execute(command, deadline)
+        finally:
+            proxy.fault = ""
+
+    store.execute = losing  # type: ignore[method-assign]
+    session = manager.open(cookie.value)
+    session["visits"] += 1
+    manager.commit(session)
+    assert len(lost) == 1
+    watching = SessionManager(direct, SessionConfig(secret_key="k" * 32))
+    assert watching.open(cookie.value) == {"visits": 1}
+    store.close()
