@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
@@ -27,6 +28,10 @@ L = TypeVar("L", bound=Poolable)
 class Pool(Generic[L]):
     """At most ``size`` connections, the most recently used first.
 
+    Nothing is done under the lock that could take time or, with gevent, let others run: so nobody
+    can be killed while waiting for it. (``threading.Condition`` would not do: a greenlet that is
+    killed in its ``wait()`` may release a lock that it does not hold.)
+
     :param connect: opens one by the deadline that it is given, or raises
     :param node: for messages
     """
@@ -39,7 +44,9 @@ class Pool(Generic[L]):
         forget_after_fork(self)
 
     def _reset(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        # Each one locked, and released when its turn has come.
+        self._waiting: deque[threading.Lock] = deque()
         self._idle: list[L] = []
         self._open = 0
         self._generation = object()
@@ -56,34 +63,69 @@ class Pool(Generic[L]):
 
         :raises Failure: none was free, or connecting failed
         """
-        with self._changed:
-            while True:
+        while True:
+            link = turn = None
+            with self._lock:
                 generation = self._generation
-                while self._idle:
+                if self._idle:
                     link = self._idle.pop()
-                    if link.is_fresh():
-                        return link, generation
-                    self._open -= 1
-                    link.close()
-                if self._open < self._size:
+                elif self._open < self._size:
                     self._open += 1
-                    break
-                if not self._changed.wait(until - time.monotonic()):
-                    raise unavailable(
-                        f"all {self._size} connections are in use (max_connections)", self._node
-                    )
+                else:
+                    turn = threading.Lock()
+                    turn.acquire()
+                    self._waiting.append(turn)
+            if turn is not None:
+                self._wait(turn, until)
+            elif link is None:
+                return self._opened(generation, until), generation
+            elif self._is_fresh(link, generation):
+                return link, generation
+
+    def _wait(self, turn: threading.Lock, until: float) -> None:
+        came = False
         try:
-            return self._connect(until), generation
-        except BaseException:
-            self._forget(generation)
-            raise
+            came = turn.acquire(timeout=max(until - time.monotonic(), 0))
+        finally:
+            if not came:
+                with self._lock:
+                    if turn in self._waiting:
+                        self._waiting.remove(turn)
+                    else:
+                        self._next()  # it came at the last moment: somebody else's, then
+        if not came:
+            raise unavailable(
+                f"all {self._size} connections are in use (max_connections)", self._node
+            )
+
+    def _next(self) -> None:
+        if self._waiting:
+            self._waiting.popleft().release()
+
+    def _opened(self, generation: object, until: float) -> L:
+        link = None
+        try:
+            link = self._connect(until)
+        finally:
+            if link is None:
+                self._forget(generation)
+        return link
+
+    def _is_fresh(self, link: L, generation: object) -> bool:
+        fresh = False
+        try:
+            fresh = link.is_fresh()
+        finally:
+            if not fresh:
+                self.drop(link, generation)
+        return fresh
 
     def give(self, link: L, generation: object) -> None:
         """Put a connection back that has no reply pending."""
-        with self._changed:
+        with self._lock:
             if generation is self._generation:
                 self._idle.append(link)
-                self._changed.notify()
+                self._next()
                 return
         link.close()
 
@@ -95,17 +137,18 @@ class Pool(Generic[L]):
             self._forget(generation)
 
     def _forget(self, generation: object) -> None:
-        with self._changed:
+        with self._lock:
             if generation is self._generation:
                 self._open -= 1
-                self._changed.notify()
+                self._next()
 
     def close(self) -> None:
         """Close the idle ones now, and those in use when they come back."""
-        with self._changed:
+        with self._lock:
             idle, self._idle = self._idle, []
             self._open = 0
             self._generation = object()
-            self._changed.notify_all()
+            while self._waiting:
+                self._next()
         for link in idle:
             link.close()
