@@ -17,7 +17,6 @@ routing.py       one command: which server, redirects, repetition, durability; f
 recent.py        what was written a moment ago, which replicas may not have
 endpoint.py      where one server is, and how to log in
 greetings.py     what a new connection asks first
-dialing.py       opening a blocking socket by a deadline
 link.py          one blocking connection
 pool.py          a bounded pool of them
 blocking.py      the sync transport: a pool for each server

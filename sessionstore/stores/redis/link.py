@@ -17,7 +17,7 @@ from redis.connection import AbstractConnection
 
 from sessionstore.stores.attempts import Failure, refused, unavailable
 from sessionstore.stores.credentials import Credential, Login
-from sessionstore.stores.redis.dialing import Bounded, dial
+from sessionstore.stores.dialing import Bounded, dial
 from sessionstore.stores.redis.endpoint import (
     NOTHING_YET,
     Endpoint,

@@ -1,4 +1,4 @@
-"""Run by test_gevent.py in a process of its own: greenlets that share a store, and are killed.
+"""Run by both test_gevent.py in a process of its own: greenlets that share a store, and are killed.
 
 Prints what was read, and what of it was somebody else's.
 """
@@ -18,6 +18,7 @@ import gevent
 
 from sessionstore import open_store
 from sessionstore.core.flow import Flow, run
+from sessionstore.stores.memcached import MemcachedStore
 from sessionstore.stores.redis import RedisStore
 
 GREENLETS, ROUNDS, CONNECTIONS = 40, 60, 6
@@ -27,7 +28,7 @@ PATIENCES = (0.001, 0.003, 0.01, None)
 
 def main(url: str, prefix: str) -> None:
     store = open_store(url, prefix=prefix, timeout=10, max_connections=CONNECTIONS)
-    assert isinstance(store, RedisStore)
+    assert isinstance(store, RedisStore | MemcachedStore)
 
     def do(flow: Flow[Any]) -> Any:
         deadline = time.monotonic() + 10

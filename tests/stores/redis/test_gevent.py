@@ -19,7 +19,13 @@ ROOT = Path(__file__).resolve().parents[3]
 def test_no_greenlet_gets_anothers_reply(
     redis_server: RedisServer, sentinel_group: SentinelGroup, prefix: str, kind: str
 ) -> None:
-    url = redis_server.url if kind == "one server" else sentinel_group.url
+    keeps_its_replies_apart(
+        redis_server.url if kind == "one server" else sentinel_group.url, prefix
+    )
+
+
+def keeps_its_replies_apart(url: str, prefix: str) -> None:
+    """Let greenlets loose on the store of this URL, and look at what each of them has got."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.stores.redis.greenlets", url, prefix],
         cwd=ROOT,

@@ -23,8 +23,9 @@ from tests.stores.redis.hostile_rows.conftest import (
     token,
     write,
 )
-from tests.stores.redis.test_tls import HANDSHAKE, expired_server, forwarding
+from tests.stores.redis.test_tls import HANDSHAKE, expired_server
 from tests.support.certificates import Certificates
+from tests.support.listeners import forwarding
 from tests.support.servers import RedisServer
 from tests.support.sites import Browser, Site
 
