@@ -38,7 +38,8 @@ logger = logging.getLogger("sessionstore")
 SessionT = TypeVar("SessionT", bound=Session)
 Report = Callable[[str, str | None], None]
 """``(what, handle)``: ``bad_secret``, ``token_reuse``, ``ambiguous_cookie``,
-``unreadable_record:<why>``, ``not_replicated``, ``touch_failed``, ``unavailable``, ``write_dropped``."""
+``unreadable_record:<why>``, ``not_replicated``, ``touch_failed``, ``unavailable``,
+``write_dropped``."""
 
 
 class SessionManager:
@@ -266,7 +267,7 @@ class SessionManager:
             logger.warning("session store: %s: %s", type(error).__name__, error)
 
     def _is_worth_a_line(self) -> bool:
-        """Without a replica it is reported for every write: the log needs that said now and then."""
+        """Without a replica it is reported for every write; the log needs it now and then."""
         now = time.monotonic()
         if now < self._quiet_until:
             return False
