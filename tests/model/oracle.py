@@ -188,9 +188,10 @@ class Oracle:
         current = self.current(commit.handle or "")
         if commit.status is Status.LOADED and wanted.changes_hands:
             # It logs in where its session has gone, or leaves one that it may not rotate.
-            assert not (commit.claims(current) and commit.proves(current)), "7: not its session"
+            ours = isinstance(current, Kept) and commit.claims(current) and commit.proves(current)
+            assert not ours, "7: another session is begun beside one's own"
         elif commit.status is Status.LOADED and wanted.destroy:
-            assert current is None, "7: not its session"
+            assert current is None, "2: goes on after its end"
         else:
             assert commit.status is Status.VOID and wanted.login, "2: goes on after its end"
 

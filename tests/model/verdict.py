@@ -18,10 +18,10 @@ from sessionstore.core.state import Status
 from tests.model.oracle import Oracle
 from tests.model.requests import Commit, Done, Effect
 from tests.model.spec import Kept, issued_at, secret_of, signed_by
-from tests.model.stepping import Running
+from tests.model.stepping import Ran, Running
 
 
-def conclude(oracle: Oracle, commit: Commit, running: Running) -> None:
+def conclude(oracle: Oracle, commit: Commit, running: Running | Ran) -> None:
     """A commit has ended."""
     request = commit.request
     request.commit = None
@@ -147,6 +147,7 @@ def _dropped(commit: Commit, cookie: Cookie | None) -> None:
     assert cookie is None, "6: a cookie for nothing"
     assert all(effect.kind == "deleted" for effect in commit.effects), "11: dropped, and written"
     assert not wanted.changes_hands, "a login was dropped"
+    assert commit.failure is None or not (wanted.destroy or wanted.replaces), "a logout was dropped"
     if wanted.destroy:
         last = _last(commit, "delete")
         ended = last is not None and last.found is None
@@ -165,7 +166,12 @@ def _ended(commit: Commit) -> bool:
     if last is None or last.found is not None:
         return False
     # What is missing is as good as deleted for a logout, and for one whose first reply was lost.
-    return wanted.destroy or wanted.leaves or any(e.kind == "deleted" for e in commit.effects)
+    return bool(
+        wanted.destroy
+        or wanted.leaves
+        or any(effect.kind == "deleted" for effect in commit.effects)
+        or commit.fates("loses_reply", "loses_command", "held_back")
+    )
 
 
 def _was_to_end(commit: Commit) -> bool:
@@ -252,9 +258,8 @@ def _gone(oracle: Oracle, commit: Commit) -> None:
 
 
 def _is_lost(oracle: Oracle, commit: Commit, last: Done) -> bool:
-    if not commit.claims(last.found):
-        return True
-    return isinstance(last.found, Kept) and oracle.is_over(last.found)
+    found = last.found
+    return not isinstance(found, Kept) or not commit.claims(found) or oracle.is_over(found)
 
 
 def _failed(commit: Commit, error: StoreError) -> None:
