@@ -7,6 +7,7 @@ its answer are rules of their own. So hypothesis decides who comes between whom,
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from typing import Any
 
 import hypothesis.strategies as st
@@ -25,7 +26,7 @@ from sessionstore.core.state import Status
 from sessionstore.core.token import TokenSigner
 from sessionstore.stores.base import Store
 from tests.model.requests import Request
-from tests.model.spec import ABSOLUTE, GRACE, IDLE, Kept
+from tests.model.spec import ABSOLUTE, GRACE, IDLE, TOUCH, Kept
 from tests.model.world import (
     KEYS,
     LAST_PHASE,
@@ -55,7 +56,7 @@ def calm(self: Any) -> bool:
     return bool(self.disasters * CALM <= self.steps)
 
 
-ESSENTIAL = {"begin", "mutate", "step", "finish"}
+ESSENTIAL = {"begin", "crowd", "mutate", "step", "finish"}
 
 
 class _AlwaysEssential:
@@ -74,14 +75,16 @@ class Sessions(RuleBasedStateMachine):
     """Clients, app servers and a store.
 
     :param store: where the sessions are; None: in memory, by the clock of the servers
+    :param met: counts what was met
     """
 
     tokens = Bundle("tokens")
     requests = Bundle("requests")
     world: World
 
-    def __init__(self, store: Store | None = None) -> None:
+    def __init__(self, store: Store | None = None, met: Counter[str] | None = None) -> None:
         super().__init__()
+        self._met = met
         chosen: Any = self._rules_strategy  # not public: test_model.py notices if it changes
         chosen.enabled_rules_strategy = chosen.enabled_rules_strategy.map(_AlwaysEssential)
         self._store = store
@@ -96,19 +99,30 @@ class Sessions(RuleBasedStateMachine):
         encrypted=st.booleans(),
         keep_empty=st.booleans(),
         patient=st.booleans(),
+        phase=st.integers(1, 3),
+        users=st.sampled_from([[None], ["ann"], [None, "ann"]]),
     )
-    def start(self, anonymous: bool, encrypted: bool, keep_empty: bool, patient: bool) -> Any:
-        """A server, a visitor and a user.
+    def start(
+        self,
+        anonymous: bool,
+        encrypted: bool,
+        keep_empty: bool,
+        patient: bool,
+        phase: int,
+        users: list[str | None],
+    ) -> Any:
+        """Two servers, in the midst of a deployment, and one or two sessions.
 
         :param keep_empty: as in Django
+        :param phase: of key rotation
         """
         settings = {
             "encryption_keys": KEYS[:1] if encrypted else [],
             "keep_empty": keep_empty,
             "on_unavailable": "anonymous" if anonymous else "error",
         }
-        self.world = World(self._store, settings, patient=patient)
-        return multiple(self._signed_up(None), self._signed_up("ann"))
+        self.world = World(self._store, settings, patient=patient, phase=phase)
+        return multiple(*[self._signed_up(user) for user in users])
 
     def _signed_up(self, user: str | None) -> str:
         request = self.world.begin(None, newest=True)
@@ -157,11 +171,17 @@ class Sessions(RuleBasedStateMachine):
         """A command that was delayed on its way arrives."""
         self.world.late.pop(0)()
 
-    @precondition(lambda self: calm(self) and not self.world.under_way)
-    @rule(seconds=st.sampled_from([1.0, GRACE, 400.0, IDLE - 400.0, IDLE, ABSOLUTE]))
+    @precondition(lambda self: not self.world.under_way)
+    @rule(seconds=st.sampled_from([1.0, GRACE, TOUCH, IDLE - TOUCH]))
     def wait(self, seconds: float) -> None:
         """Time passes, though not within a commit: half a second is all that one may take."""
-        self.disasters += seconds >= IDLE
+        self.world.now += seconds
+
+    @precondition(lambda self: calm(self) and not self.world.under_way)
+    @rule(seconds=st.sampled_from([IDLE, ABSOLUTE]))
+    def outlast(self, seconds: float) -> None:
+        """So much of it that sessions end."""
+        self.disasters += 1
         self.world.now += seconds
 
     # -- clients --
@@ -188,6 +208,17 @@ class Sessions(RuleBasedStateMachine):
 
     begin_too = begin
     """Twice as likely as what comes only once."""
+
+    @precondition(lambda self: self._requests == 0)
+    @rule(target=requests, token=tokens, newest=st.booleans())
+    def crowd(self, token: str, newest: bool) -> Any:
+        """A browser's requests for the parts of one page: all have read the same."""
+        self._requests += 3
+        crowd = [self.world.begin(token, newest=newest) for _ in range(3)]
+        for request in crowd:
+            self.world.load(request)
+            request.look()
+        return multiple(*crowd)
 
     @precondition(lambda self: calm(self) and self._requests < AT_ONCE)
     @rule(target=requests, token=tokens, other=tokens)
@@ -263,6 +294,8 @@ class Sessions(RuleBasedStateMachine):
         if self._app(request):
             request.rotate()
 
+    rotate_too = rotate
+
     @rule(request=requests)
     def destroy(self, request: Request) -> None:
         """A logout, also of a session that nobody has looked at."""
@@ -289,16 +322,13 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(request=requests, fate=WRITES)
     def step(self, request: Request, fate: Fate) -> None:
-        """One command of a commit. The first step stops before the first command.
-
-        A request that has nothing to commit writes something first.
-        """
+        """One command of a commit; a request that has nothing to commit writes something first."""
         self.steps += 1
         if request.commit is None:
             if self._app(request) and not request.is_changed:
                 request.put("a", self._unique())
             self.world.start(request)
-        else:
+        if request.commit is not None:
             self.world.step(request, fate)
 
     step_too = step_again = step
@@ -323,9 +353,11 @@ class Sessions(RuleBasedStateMachine):
         token = self.world.answer(request)
         return multiple() if token is None or answered else token
 
+    @precondition(calm)
     @rule(request=consumes(requests))
     def cancel(self, request: Request) -> None:
         """The client has gone, or the process has been killed: no more of this request."""
+        self.disasters += 1
         self._requests -= 1
         self.world.cancel(request)
 
@@ -336,3 +368,5 @@ class Sessions(RuleBasedStateMachine):
                 self.world.cancel(request)
             for handle in list(self.world.oracle.stored):
                 self.world.oracle.current(handle)
+            if self._met is not None:
+                self._met.update(self.world.met)

@@ -71,9 +71,9 @@ class Oracle:
         assert actual == expected, "9: something has changed that nobody wrote"
         return actual
 
-    def is_over(self, stored: Kept) -> bool:
+    def is_over(self, stored: Stored) -> bool:
         """Whether its own deadlines have passed."""
-        return self._now() >= stored.deadline
+        return isinstance(stored, Kept) and self._now() >= stored.deadline
 
     def lose(self, handle: str) -> None:
         """The store has evicted it, or an administrator has deleted it."""
@@ -127,13 +127,17 @@ class Oracle:
         before = self.current(done.handle)
         try:
             return send()
+        except Exception:
+            # The server's own: a script that it does not know, a table that is not there.
+            done.fate = "answered by an error"
+            raise
         finally:
             value = self.bytes_of(done.handle)
             after = None if value is None else self._read(done.handle, value)
             if after != before:
                 assert sent.command.write, "9: a read has changed something"
                 done.effect = self._judge(commit, done.handle, before, after)
-            if sent.verb == "load" and done.answered:
+            if sent.verb == "load" and done.answered and commit.status is Status.UNLOADED:
                 self._loaded(commit)
             done.found = after
 
@@ -189,7 +193,8 @@ class Oracle:
         if commit.status is Status.LOADED and wanted.changes_hands:
             # It logs in where its session has gone, or leaves one that it may not rotate.
             ours = isinstance(current, Kept) and commit.claims(current) and commit.proves(current)
-            assert not ours, "7: another session is begun beside one's own"
+            ended = self.is_over(current)
+            assert ended or not ours, "7: another session is begun beside one's own"
         elif commit.status is Status.LOADED and wanted.destroy:
             assert current is None, "2: goes on after its end"
         else:

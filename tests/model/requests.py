@@ -15,7 +15,7 @@ from sessionstore.core.sealing import Sealer
 from sessionstore.core.session import Session
 from sessionstore.core.state import Status
 from sessionstore.manager import SessionManager
-from tests.model.spec import IDLE, Kept, Stored, Wanted, secret_of
+from tests.model.spec import TOUCH, Kept, Stored, Wanted, secret_of
 from tests.model.stepping import Running
 
 
@@ -132,7 +132,7 @@ class Commit:
     def touch_is_due(self) -> bool:
         """Whether it must record that the session is in use."""
         wanted = self.wanted
-        return (wanted.force or wanted.accessed) and wanted.now - self.touched >= IDLE / 10
+        return (wanted.force or wanted.accessed) and wanted.now - self.touched >= TOUCH
 
 
 class Request:

@@ -20,6 +20,8 @@ from sessionstore.core.sealing import Sealer
 
 HOUR: Final = 3600.0
 IDLE: Final = HOUR
+TOUCH: Final = IDLE / 10
+"""The activity that need not be recorded."""
 ABSOLUTE: Final = 1.5 * HOUR
 GRACE: Final = 10.0
 CLOCK_SKEW: Final = 5.0

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-
-import pytest
-from hypothesis import settings
-from hypothesis.stateful import run_state_machine_as_test
+from collections import Counter
 
 from tests.model.machine import Sessions
+from tests.model.running import run_model
+from tests.model.situations import EXPECTED
+from tests.support.every_store import AnyStore
+
+MANY = 200
+FEWER = 30
+"""Where each step is a few round trips to a server."""
 
 
-@pytest.fixture(autouse=True)
-def silent_log() -> Iterator[None]:
-    """Thousands of reports a second; what is reported is other tests' business."""
-    logger = logging.getLogger("sessionstore")
-    logger.disabled = True
-    yield
-    logger.disabled = False
+def test_it_holds_over_every_store(any_store: AnyStore) -> None:
+    """In memory by a clock that moves, elsewhere by one that stands still for the store."""
+    if not any_store.is_shared:
+        run_model(Sessions, MANY)
+        return
+    with any_store.opened() as store:
+        run_model(lambda: Sessions(store), FEWER)
 
 
-def test_memory() -> None:
-    run_state_machine_as_test(Sessions, settings=settings(max_examples=200, stateful_step_count=40))
+def test_it_gets_into_all_of_these() -> None:
+    """The same examples each time, so that what they meet is a fact and not luck."""
+    met: Counter[str] = Counter()
+    run_model(lambda: Sessions(met=met), 400, derandomize=True, database=None)
+    assert not EXPECTED - met.keys()

@@ -61,8 +61,8 @@ def _returned(oracle: Oracle, commit: Commit, cookie: Cookie | None) -> None:
         request.forget()
         request.settle()
     else:
+        assert not _must_store(commit), "11: reported as saved, and it is not"
         assert cookie is None, "6: a cookie for nothing"
-        assert not _must_store(oracle, commit), "11: reported as saved, and it is not"
         if wanted.looked and commit.status is not Status.UNLOADED:
             _nothing(commit)
 
@@ -190,7 +190,7 @@ def _last(commit: Commit, *verbs: str) -> Done | None:
     return answered[-1] if answered else None
 
 
-def _must_store(oracle: Oracle, commit: Commit) -> bool:
+def _must_store(commit: Commit) -> bool:
     """Whether there was something to be stored, or deleted, and no reason not to."""
     wanted = commit.wanted
     if not wanted.looked or commit.status is Status.UNLOADED:
@@ -255,11 +255,6 @@ def _gone(oracle: Oracle, commit: Commit) -> None:
         request.baseline, request.destroyed = {}, False
     request.becomes_void()
     request.rebase(wanted)
-
-
-def _is_lost(oracle: Oracle, commit: Commit, last: Done) -> bool:
-    found = last.found
-    return not isinstance(found, Kept) or not commit.claims(found) or oracle.is_over(found)
 
 
 def _failed(commit: Commit, error: StoreError) -> None:

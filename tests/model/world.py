@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +19,7 @@ from sessionstore.core.state import Status
 from sessionstore.stores.base import Store
 from tests.model.oracle import Oracle
 from tests.model.requests import Commit, Done, Request, Server
+from tests.model.situations import situations
 from tests.model.spec import ABSOLUTE, GRACE, IDLE, Reader
 from tests.model.stepping import PausingStore, Ran, Running, Sent, handle_of, held_back
 from tests.model.verdict import conclude
@@ -70,11 +72,15 @@ class World:
     :param store: where the sessions are; None: in memory
     :param settings: of every server
     :param patient: the clock of a store in memory stands still, so that nothing expires by it
+    :param phase: of key rotation, which the newer of two servers has reached
     """
 
-    def __init__(self, store: Store | None, settings: dict[str, Any], *, patient: bool) -> None:
+    def __init__(
+        self, store: Store | None, settings: dict[str, Any], *, patient: bool, phase: int
+    ) -> None:
         self.now = NOW
-        self.phase = 0
+        self.phase = phase
+        self.met: Counter[str] = Counter()
         self.settings = settings
         self.under_way: set[Request] = set()
         self.late: list[Callable[[], object]] = []
@@ -83,7 +89,7 @@ class World:
         self.oracle = Oracle(store, reader, self.clock)
         self.store = PausingStore(store, self._witness, self.oracle.check_ttl)
         self._acting: tuple[Commit, Done | None] | None = None
-        self.servers = [self._deployed(0)]
+        self.servers = [self._deployed(phase - 1), self._deployed(phase)]
 
     def clock(self) -> float:
         """Seconds since the epoch, for the servers."""
@@ -197,7 +203,9 @@ class World:
         def hold(send: Send) -> object:
             def arrives() -> object:
                 self._acting = (commit, done)
-                return send()
+                reply = send()
+                self.met["a delayed write that arrives"] += done.effect is not None
+                return reply
 
             return held_back(self.late)(arrives)
 
@@ -212,6 +220,7 @@ class World:
             return
         self.under_way.discard(request)
         conclude(self.oracle, commit, running)
+        self.met.update(situations(commit, running.error))
         if running.error is None and running.result is not None:
             request.answer = running.result
 
@@ -224,5 +233,6 @@ class World:
         """The client has gone, or the process has been killed: no more of this request."""
         if request.commit is not None and request.commit.running is not None:
             request.commit.running.cancel()
+            self.met["a cancelled commit"] += 1
         request.commit = None
         self.under_way.discard(request)
