@@ -41,7 +41,16 @@ from tests.model.world import (
 READS = st.sampled_from([PASSES] * len(READ_FAULTS) + READ_FAULTS)
 WRITES = st.sampled_from([PASSES] * len(WRITE_FAULTS) + WRITE_FAULTS)
 CHANGES = st.sampled_from(
-    ["put a", "put b", "append _flashes", "append list", "pop a", "pop b", "pop _flashes", "clear"]
+    [
+        "put a",
+        "put b",
+        "append _flashes",
+        "append list",
+        "pop a",
+        "pop _flashes",
+        "pop all",
+        "clear",
+    ]
 )
 USERS = st.sampled_from(["ann", "bob"])
 AT_ONCE = 4
@@ -56,7 +65,7 @@ def calm(self: Any) -> bool:
     return bool(self.disasters * CALM <= self.steps)
 
 
-ESSENTIAL = {"begin", "crowd", "mutate", "step", "finish"}
+ESSENTIAL = {"begin", "crowd", "mutate", "rotate", "step", "finish"}
 
 
 class _AlwaysEssential:
@@ -275,6 +284,9 @@ class Sessions(RuleBasedStateMachine):
                 request.put(name, self._unique())
             case ["append", name]:
                 request.append(name, self._unique())
+            case ["pop", "all"]:
+                for name in list(request.values):
+                    request.pop(name)
             case ["pop", name]:
                 request.pop(name)
             case _:

@@ -27,7 +27,6 @@ EXPECTED = {
     "a login elsewhere",
     "a logout of what was deleted",
     "nobody knows",
-    "conflicts until the deadline",
     "a failure",
     "a write that was dropped",
     "ended while the request ran",
