@@ -10,11 +10,14 @@ import hypothesis
 import pytest
 
 from tests.support import memcached_servers, servers
+from tests.support.every_store import STORES, AnyStore
 
 # Time limits on examples would measure this machine. In CI the examples are the same every
 # time, so that a red build is about the change that it is shown on.
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+# By --hypothesis-profile=long: 25 times as many, and others each time.
+hypothesis.settings.register_profile("long", deadline=None, max_examples=2500)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
@@ -63,3 +66,9 @@ def memcached_server() -> Iterator[memcached_servers.MemcachedServer]:
     """memcached on a Unix socket."""
     with memcached_servers.run_memcached() as server:
         yield server
+
+
+@pytest.fixture(params=list(STORES))
+def any_store(request: pytest.FixtureRequest, prefix: str) -> AnyStore:
+    """Each store in turn. A test that cannot be of one of them parametrizes it indirectly."""
+    return STORES[request.param](request, prefix)

@@ -62,6 +62,7 @@ class Commit:
         if self._is_emptied(state, values):
             state.destroyed = True  # also where it fails, as every failed logout
         if state.failure is not None and (state.destroyed or state.cleared):
+            state.changes_hands = True  # or it would be dropped where the site prefers pages
             raise state.failure  # a logout that cannot be carried out is never silent
         ended = None
         if state.destroyed:

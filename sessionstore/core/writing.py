@@ -123,13 +123,16 @@ class Writing:
         found, contested = _Stored(state.record, state.version), False
         while True:
             after, secret = self._successor(request, found.record)
+            over = is_over(found.record, request.now)
             try:
-                result = yield from self._send(request, after, found.version)
+                result = yield from self._send(request, after, found.version, over=over)
             except DeadlineExceeded as error:
                 if contested:
                     raise ConflictUnresolved("other writers won until the deadline") from error
                 raise
             if isinstance(result, Deleted):
+                if over and intent.writes:
+                    return Lost.GONE
                 self._ending.forget(state)
                 return Cookie(None)
             if isinstance(result, _Stored):
@@ -174,13 +177,17 @@ class Writing:
         return merged
 
     def _send(
-        self, request: Request, after: Record, version: Version
+        self, request: Request, after: Record, version: Version, *, over: bool
     ) -> Flow[_Stored | Deleted | Conflict | Missing]:
-        """Replace, or delete what is over or was emptied."""
+        """Replace, or delete what is over or was emptied.
+
+        :param over: it ended while the request ran, and the store may still have it: its clock is
+            not ours. Deleting by version cannot hit one that another request has prolonged.
+        """
         token, ttl = _held(request.state), _ttl(after, request.now)
         key = self._verbs.key(token.handle)
         emptied = request.intent.writes and not after.attributes and after.subject is None
-        if ttl <= 0 or (emptied and not self._config.keep_empty):
+        if over or ttl <= 0 or (emptied and not self._config.keep_empty):
             return (yield from self._ending.delete(request.state, key, version))
         value = record.encode(after, token.handle, self._sealer)
         is_critical = request.intent.changes_hands or request.intent.rotate

@@ -51,6 +51,38 @@ def test_the_store_had_failed_before_and_the_site_prefers_pages(
     assert session.state.destroyed
 
 
+def cleared_with_a_farewell(session: Session) -> None:
+    session.clear()
+    session["_flashes"] = ["Good-bye"]
+
+
+def test_the_store_had_failed_at_the_load_and_something_is_left_to_say() -> None:
+    world = World(on_unavailable="anonymous")
+    token = world.begin(login="ann")
+    world.store.down(DOWN)
+    session = world.open(token)
+
+    cleared_with_a_farewell(session)
+
+    with pytest.raises(StoreUnavailable):
+        world.manager.commit(session)
+
+
+def test_the_store_had_failed_at_a_write_and_something_is_left_to_say() -> None:
+    """Found by tests/model: it was dropped as an ordinary write is, without a word."""
+    world = World(on_unavailable="anonymous")
+    token = world.begin(login="ann")
+    session = world.open(token)
+    world.store.down(DOWN)
+    session["a"] = 1
+    assert world.manager.commit(session) is None
+
+    cleared_with_a_farewell(session)
+
+    with pytest.raises(StoreUnavailable):
+        world.manager.commit(session)
+
+
 def test_who_only_reads_while_the_store_is_down_is_served() -> None:
     world = World(on_unavailable="anonymous")
     token = world.begin(login="ann")

@@ -1,0 +1,1 @@
+"""Real concurrency, recorded, and checked for linearizability: start with ``wing_gong.py``."""

@@ -1,0 +1,1 @@
+"""A model of sessions, in which hypothesis schedules the races: start with ``machine.py``."""

@@ -1,0 +1,91 @@
+"""What a run of the model has met: a model that never gets into a race proves nothing about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sessionstore.core.errors import ConflictUnresolved, OutcomeUnknown, SessionGone, StoreError
+from sessionstore.core.state import Status
+from tests.model.requests import Commit, Done
+from tests.model.spec import Kept
+
+EXPECTED = {
+    "a merge",
+    "a rotation",
+    "a write under the secret before",
+    "a touch",
+    "a logout",
+    "emptied, and deleted",
+    "a lost reply, recognised",
+    "a lost command, sent again",
+    "an orphan",
+    "a delayed write that arrives",
+    "another signing key",
+    "a cancelled commit",
+    "written too late",
+    "written to a void session",
+    "a login elsewhere",
+    "a logout of what was deleted",
+    "nobody knows",
+    "a failure",
+    "a write that was dropped",
+    "ended while the request ran",
+}
+
+
+def situations(commit: Commit, error: Exception | None) -> Iterator[str]:
+    """What a commit has met."""
+    if error is not None:
+        yield from _failure(commit, error)
+    elif commit.request.status is Status.UNAVAILABLE and commit.done:
+        yield "a write that was dropped"
+    for done in commit.done:
+        yield from _change(commit, done)
+    lost = [done for done in commit.done if done.fate in {"loses_reply", "loses_command"}]
+    if lost and error is None:
+        executed = lost[0].effect is not None
+        yield "a lost reply, recognised" if executed else "a lost command, sent again"
+
+
+def _failure(commit: Commit, error: Exception) -> Iterator[str]:
+    if isinstance(error, SessionGone):
+        void = commit.status is Status.VOID
+        yield "written to a void session" if void else "written too late"
+    elif isinstance(error, OutcomeUnknown):
+        yield "nobody knows"
+    elif isinstance(error, ConflictUnresolved):
+        yield "conflicts until the deadline"
+    elif isinstance(error, StoreError):
+        yield "a failure"
+
+
+def _change(commit: Commit, done: Done) -> Iterator[str]:
+    effect, wanted = done.effect, commit.wanted
+    if effect is None:
+        if done.verb == "delete" and done.answered and done.found is None and wanted.destroy:
+            yield "a logout of what was deleted"
+    elif isinstance(effect.before, Kept) and isinstance(effect.after, Kept):
+        yield from _replaced(commit, effect.before, effect.after)
+    elif isinstance(effect.before, Kept):
+        if wanted.now >= effect.before.deadline:
+            yield "ended while the request ran"
+        else:
+            yield "a logout" if wanted.destroy else "emptied, and deleted"
+    elif not done.answered:
+        yield "an orphan"
+    elif commit.status is Status.LOADED and wanted.login:
+        yield "a login elsewhere"
+
+
+def _replaced(commit: Commit, before: Kept, after: Kept) -> Iterator[str]:
+    answered = [done for done in commit.done if done.verb == "replace" and done.answered]
+    if len(answered) > 1:
+        yield "a merge"
+    if before.secret != after.secret:
+        yield "a rotation"
+    if not commit.proves(before):
+        yield "a write under the secret before"
+    if not commit.wanted.writes:
+        yield "a touch"
+    if before.key_id != after.key_id:
+        yield "another signing key"

@@ -1,0 +1,122 @@
+"""Every store, for tests that hold of all of them: the model, and the histories of many clients.
+
+A new store is covered by another function in ``STORES``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import pytest
+
+from sessionstore.core.flow import Flow, run
+from sessionstore.core.verbs import REVISION
+from sessionstore.stores.base import Store
+from sessionstore.stores.url import open_store
+from tests.support.servers import PostgresServer, RedisServer
+
+PATIENCE: Final = 20.0
+"""Seconds. An attempt gets two fifths of it: a busy machine is no fault of the store."""
+
+
+@dataclass(frozen=True)
+class AnyStore:
+    """A server, or what stands for one, and how to open a store on it.
+
+    :param url: without options that the test may give
+    :param upstream: the server's Unix socket or address, for a proxy in front of it
+    :param through: the URL of that proxy's ``host:port``
+    """
+
+    name: str
+    url: str
+    prefix: str
+    upstream: Path | tuple[str, int] | None = None
+    through: Callable[[str], str] | None = None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether another process that opens it sees the same sessions."""
+        return self.name != "memory"
+
+    @contextmanager
+    def opened(
+        self, url: str | None = None, *, warm: bool = True, **options: Any
+    ) -> Iterator[Store]:
+        """A store, closed afterwards.
+
+        :param url: another one to the same server, through a proxy
+        :param warm: whether the server has met every verb before, so that its table is there and
+            its scripts are known
+        """
+        options = {"prefix": self.prefix, "timeout": PATIENCE, **options}
+        store = open_store(url or self.url, **options)
+        try:
+            if warm:
+                run(
+                    _every_verb(store),
+                    lambda command: store.execute(command, time.monotonic() + PATIENCE),
+                )
+            yield store
+        finally:
+            store.close()
+
+
+def _every_verb(store: Store) -> Flow[None]:
+    key, value = store.key("warm"), b"\x01" + bytes(12)
+    yield from store.delete(key)
+    yield from store.create(key, value, 60)
+    yield from store.replace(key, value, 60, value[REVISION])
+    yield from store.delete(key, value[REVISION])
+
+
+def _memory(request: pytest.FixtureRequest, prefix: str) -> AnyStore:
+    return AnyStore("memory", "memory://", prefix)
+
+
+def _sqlite(request: pytest.FixtureRequest, prefix: str) -> AnyStore:
+    directory = request.getfixturevalue("tmp_path")
+    return AnyStore("sqlite", f"sqlite:///{directory}/sessions.db", prefix)
+
+
+def _postgresql(request: pytest.FixtureRequest, prefix: str) -> AnyStore:
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    # A table for each test keeps purges apart.
+    url = f"{server.url}?table={prefix.replace('-', '_')}"
+    parts = urlsplit(url)
+    assert parts.hostname is not None and parts.port is not None
+    host = f"{parts.hostname}:{parts.port}"
+    return AnyStore(
+        "postgresql",
+        url,
+        prefix,
+        (parts.hostname, parts.port),
+        lambda address: url.replace(host, address),
+    )
+
+
+def _redis(request: pytest.FixtureRequest, prefix: str) -> AnyStore:
+    return _redis_or_valkey("redis", request.getfixturevalue("redis_server"), prefix)
+
+
+def _valkey(request: pytest.FixtureRequest, prefix: str) -> AnyStore:
+    return _redis_or_valkey("valkey", request.getfixturevalue("valkey_server"), prefix)
+
+
+def _redis_or_valkey(name: str, server: RedisServer, prefix: str) -> AnyStore:
+    return AnyStore(name, server.url, prefix, server.socket, lambda address: f"redis://{address}")
+
+
+STORES: Final[dict[str, Callable[[pytest.FixtureRequest, str], AnyStore]]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    "postgresql": _postgresql,
+    "redis": _redis,
+    "valkey": _valkey,
+}
