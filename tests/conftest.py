@@ -11,6 +11,12 @@ import pytest
 
 from tests.support import memcached_servers, servers
 from tests.support.every_store import STORES, AnyStore
+from tests.support.redis_topologies import (
+    RedisCluster,
+    SentinelGroup,
+    run_cluster,
+    run_sentinel,
+)
 
 # Time limits on examples would measure this machine. In CI the examples are the same every
 # time, so that a red build is about the change that it is shown on.
@@ -66,6 +72,20 @@ def memcached_server() -> Iterator[memcached_servers.MemcachedServer]:
     """memcached on a Unix socket."""
     with memcached_servers.run_memcached() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def sentinel_group() -> Iterator[SentinelGroup]:
+    """A primary, a replica and three sentinels, which no test may hurt."""
+    with run_sentinel() as group:
+        yield group
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[RedisCluster]:
+    """Three primaries, which no test may hurt."""
+    with run_cluster(3) as cluster:
+        yield cluster
 
 
 @pytest.fixture(params=list(STORES))

@@ -54,24 +54,10 @@ def redis_mutual_tls_server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture(scope="session")
-def sentinel_group() -> Iterator[SentinelGroup]:
-    """A primary, a replica and three sentinels, which no test may hurt."""
-    with run_sentinel() as group:
-        yield group
-
-
-@pytest.fixture(scope="session")
 def guarded_sentinel_group() -> Iterator[SentinelGroup]:
     """The same with TLS, and with passwords of their own for servers and sentinels."""
     with run_sentinel(password=PASSWORD, sentinel_password=f"of the {PASSWORD}", tls=True) as group:
         yield group
-
-
-@pytest.fixture(scope="session")
-def redis_cluster() -> Iterator[RedisCluster]:
-    """Three primaries, which no test may hurt."""
-    with run_cluster(3) as cluster:
-        yield cluster
 
 
 @pytest.fixture(scope="session")
