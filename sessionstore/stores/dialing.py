@@ -182,3 +182,10 @@ def tls_context(scheme: str, ca: str | None, cert: str | None, key: str | None) 
     except (ssl.SSLError, OSError) as error:
         raise ConfigurationError(f"{scheme}: the TLS files do not load: {error}") from error
     return context
+
+
+def shut_down(sock: socket.socket) -> None:
+    """From another thread: end what is being received and sent; the socket is still open."""
+    with suppress(OSError):
+        # Not SSLSocket's own, which would have a reader go on in plain text.
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)

@@ -14,7 +14,6 @@ conversation.py  one connection's bytes: requests numbered, replies matched; TTL
 login.py         what is said first on every connection, as a flow
 failures.py      from an error reply to the typed error, and whether to try again
 endpoint.py      where the server is, and how to log in
-pool.py          a bounded pool
 blocking.py      the sync transport
 channel.py       one asyncio connection: replies matched to requests by their order
 shared.py        the asyncio transport: one connection per event loop, shared by all tasks

@@ -1,9 +1,4 @@
-"""The sync transport: a bounded pool of connections.
-
-A connection is back in the pool only after exactly one whole reply to exactly one whole command.
-Whatever else happens (a timeout, KeyboardInterrupt, gevent killing the greenlet), it is closed,
-so that no command ever gets another's reply.
-"""
+"""The sync transport: a bounded pool of connections."""
 
 from __future__ import annotations
 
@@ -17,13 +12,13 @@ from sessionstore.core.errors import SessionTooLarge
 from sessionstore.core.flow import Command, run
 from sessionstore.stores.attempts import ATTEMPT_SHARE, Attempts, Failure, refused, unavailable
 from sessionstore.stores.credentials import Credential
-from sessionstore.stores.dialing import dial
+from sessionstore.stores.dialing import dial, shut_down
 from sessionstore.stores.memcached.conversation import check_size
 from sessionstore.stores.memcached.endpoint import Endpoint
 from sessionstore.stores.memcached.failures import from_reply
 from sessionstore.stores.memcached.login import before_the_command
 from sessionstore.stores.memcached.messages import ERRORS, Malformed, Reply, Request
-from sessionstore.stores.memcached.pool import Pool
+from sessionstore.stores.pool import Pool
 
 _BUFFER = 16384
 
@@ -58,6 +53,10 @@ class Link:
             )
         except Failure as failure:
             raise before_the_command(failure, first=not self._heard) from None
+
+    def abort(self) -> None:
+        """From another thread: whoever waits on this link gets a ``Failure`` at once."""
+        shut_down(self._socket)
 
     def is_fresh(self) -> bool:
         """Whether the server has neither closed the connection nor said anything unasked."""

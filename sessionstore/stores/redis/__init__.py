@@ -18,8 +18,7 @@ recent.py        what was written a moment ago, which replicas may not have
 endpoint.py      where one server is, and how to log in
 greetings.py     what a new connection asks first
 link.py          one blocking connection
-pool.py          a bounded pool of them
-blocking.py      the sync transport: a pool for each server
+blocking.py      the sync transport: a pool of them for each server
 channel.py       one asyncio connection: replies matched to commands by their order
 line.py          connecting one, and replacing it
 shared.py        the asyncio transport: one connection per event loop and server

@@ -8,9 +8,10 @@ from typing import Any
 
 from sessionstore.core.flow import Command, run
 from sessionstore.stores.lifetime import forget_after_fork
+from sessionstore.stores.pool import Pool
 from sessionstore.stores.redis.failures import ReplyError, spoils
+from sessionstore.stores.redis.link import Link
 from sessionstore.stores.redis.login import wants_login
-from sessionstore.stores.redis.pool import Pool
 from sessionstore.stores.redis.routing import Exchange, Forget, Learn, Pause, Routing
 from sessionstore.stores.redis.topology import Node, replaced
 
@@ -24,7 +25,7 @@ class BlockingTransport:
     def __init__(self, routing: Routing, max_connections: int) -> None:
         self._routing = routing
         self._size = max_connections
-        self._pools: dict[Node, Pool] = {}
+        self._pools: dict[Node, Pool[Link]] = {}
         self._lock = threading.Lock()
         routing.topology.on_change(self._prune)
         forget_after_fork(self)
@@ -68,13 +69,15 @@ class BlockingTransport:
             pool.give(link, generation)
         return reply
 
-    def _pool(self, node: Node) -> Pool:
+    def _pool(self, node: Node) -> Pool[Link]:
         with self._lock:
             pool = self._pools.get(node)
             if pool is None:
                 if node not in self._routing.topology.nodes():
                     raise replaced(node)  # since it was chosen; and nobody would prune the pool
-                pool = self._pools[node] = Pool(node.endpoint, self._size)
+                endpoint = node.endpoint
+                pool = Pool(lambda until: Link(endpoint, until), self._size, node.name)
+                self._pools[node] = pool
         return pool
 
     def _forget(self, node: Node) -> None:

@@ -10,14 +10,13 @@ from __future__ import annotations
 import select
 import socket
 import time
-from contextlib import suppress
 from typing import Any, cast
 
 from redis.connection import AbstractConnection
 
 from sessionstore.stores.attempts import Failure, refused, unavailable
 from sessionstore.stores.credentials import Credential, Login
-from sessionstore.stores.dialing import Bounded, dial
+from sessionstore.stores.dialing import Bounded, dial, shut_down
 from sessionstore.stores.redis.endpoint import (
     NOTHING_YET,
     Endpoint,
@@ -241,9 +240,7 @@ class Link:
 
     def abort(self) -> None:
         """From another thread: whoever waits on this link gets a ``Failure`` at once."""
-        with suppress(OSError):
-            # Not SSLSocket's own, which would have a reader go on in plain text.
-            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+        shut_down(self._socket)
 
 
 def _remaining(until: float) -> float:

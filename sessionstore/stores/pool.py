@@ -1,4 +1,4 @@
-"""A bounded pool of blocking connections.
+"""A bounded pool of connections for synchronous code. Knows nothing of what they carry.
 
 A connection is back in the pool only after exactly one whole reply to exactly one whole command.
 Whatever else happens (a timeout, KeyboardInterrupt, gevent killing the greenlet), it is closed,
@@ -10,24 +10,44 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
 
 from sessionstore.stores.attempts import Failure, unavailable
 from sessionstore.stores.lifetime import forget_after_fork
-from sessionstore.stores.redis.endpoint import Endpoint
-from sessionstore.stores.redis.link import Link
 
 
-class Pool:
-    """At most ``size`` links, the most recently used first.
+class Poolable(Protocol):
+    """One connection."""
+
+    def is_fresh(self) -> bool:
+        """Whether the server has neither closed it nor said anything unasked."""
+
+    def close(self) -> None:
+        """Close it; in a forked child, without ending the parent's."""
+
+    def abort(self) -> None:
+        """From another thread: whoever waits on it gets a ``Failure`` at once."""
+
+
+L = TypeVar("L", bound=Poolable)
+
+
+class Pool(Generic[L]):
+    """At most ``size`` connections, the most recently used first.
 
     Nothing is done under the lock that could take time or, with gevent, let others run: so nobody
     can be killed while waiting for it. (``threading.Condition`` would not do: a greenlet that is
     killed in its ``wait()`` may release a lock that it does not hold.)
+
+    :param connect: opens one by the deadline that it is given, or raises
+    :param node: for messages
     """
 
-    def __init__(self, endpoint: Endpoint, size: int) -> None:
-        self._endpoint = endpoint
+    def __init__(self, connect: Callable[[float], L], size: int, node: str) -> None:
+        self._connect = connect
         self._size = size
+        self._node = node
         self._aborted = False
         self._reset()
         forget_after_fork(self)
@@ -36,8 +56,8 @@ class Pool:
         self._lock = threading.Lock()
         # Each one locked, and released when its turn has come.
         self._waiting: deque[threading.Lock] = deque()
-        self._idle: list[Link] = []
-        self._busy: set[Link] = set()
+        self._idle: list[L] = []
+        self._busy: set[L] = set()
         self._open = 0
         self._generation = object()
 
@@ -48,7 +68,7 @@ class Pool:
         """How many links there are, idle and in use."""
         return self._open
 
-    def take(self, until: float) -> tuple[Link, object]:
+    def take(self, until: float) -> tuple[L, object]:
         """A link, and the generation to give it back to.
 
         :raises Failure: none was free, or connecting failed
@@ -71,7 +91,7 @@ class Pool:
             if turn is not None:
                 self._wait(turn, until)
             elif link is None:
-                return self._connect(generation, until), generation
+                return self._opened(generation, until), generation
             elif self._is_fresh(link, generation):
                 return link, generation
 
@@ -89,7 +109,7 @@ class Pool:
         if not came:
             raise unavailable(
                 f"all {self._size} connections are in use (max_connections)",
-                self._endpoint.node,
+                self._node,
                 silent=False,
             )
 
@@ -97,10 +117,10 @@ class Pool:
         if self._waiting:
             self._waiting.popleft().release()
 
-    def _connect(self, generation: object, until: float) -> Link:
+    def _opened(self, generation: object, until: float) -> L:
         link = None
         try:
-            link = Link(self._endpoint, until)
+            link = self._connect(until)
         finally:
             if link is None:
                 self._forget(generation)
@@ -112,7 +132,7 @@ class Pool:
         link.close()
         raise self._ended()
 
-    def _is_fresh(self, link: Link, generation: object) -> bool:
+    def _is_fresh(self, link: L, generation: object) -> bool:
         fresh = False
         try:
             fresh = link.is_fresh()
@@ -122,9 +142,9 @@ class Pool:
         return fresh
 
     def _ended(self) -> Failure:
-        return unavailable("the connections were closed", self._endpoint.node, silent=False)
+        return unavailable("the connections were closed", self._node, silent=False)
 
-    def give(self, link: Link, generation: object) -> None:
+    def give(self, link: L, generation: object) -> None:
         """Put a link back that has no reply pending."""
         with self._lock:
             if generation is self._generation:
@@ -134,14 +154,14 @@ class Pool:
                 return
         link.close()
 
-    def drop(self, link: Link, generation: object) -> None:
+    def drop(self, link: L, generation: object) -> None:
         """Close a link."""
         try:
             link.close()
         finally:
             self._forget(generation, link)
 
-    def _forget(self, generation: object, link: Link | None = None) -> None:
+    def _forget(self, generation: object, link: L | None = None) -> None:
         with self._lock:
             if generation is self._generation:
                 if link is not None:
@@ -159,7 +179,7 @@ class Pool:
         """Close the idle links now, and those in use when they come back."""
         self._renew()
 
-    def _renew(self) -> set[Link]:
+    def _renew(self) -> set[L]:
         """Begin anew; returns the links that are still in use."""
         with self._lock:
             idle, self._idle = self._idle, []
