@@ -6,17 +6,15 @@ The servers are scripted: ``old`` is frozen in whatever it was doing when ``new`
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sessionstore.core.errors import OutcomeUnknown
-from sessionstore.core.flow import Flow, arun
 from sessionstore.core.verbs import Entry
 from sessionstore.stores.redis import RedisStore
 from sessionstore.stores.redis.endpoint import Endpoint
