@@ -2,7 +2,7 @@
 # PYTHON=python3.13 chooses the Python that .venv is made with.
 export PYTHON
 
-.PHONY: help demo test check matrix docs clean
+.PHONY: help demo test check matrix drill docs clean
 
 help: ## what there is
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -15,6 +15,9 @@ test: ## every test, on python3 and on the newest Python at hand
 
 matrix: ## every test, on every Python at hand
 	@scripts/test matrix
+
+drill: ## what is lost while Redis servers fail under load; some minutes (ARGS="--only NAME")
+	@scripts/drill $(ARGS)
 
 check: ## ruff, mypy, import-linter, docs
 	@scripts/check

@@ -1,6 +1,6 @@
 # Shared by the scripts beside it; sourced, not run.
 
-extras=redis,aws,sql,encryption,zstd,flask,django,asgi,cli
+extras=redis,memcached,aws,sql,encryption,zstd,flask,django,asgi,cli
 
 say() { printf '==> %s\n' "$*"; }
 die() { printf '\nsessionstore: %s\n' "$*" >&2; exit 1; }

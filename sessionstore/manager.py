@@ -10,11 +10,12 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from sessionstore.core.commit import Commit
 from sessionstore.core.config import SessionConfig
 from sessionstore.core.cookies import Cookie
+from sessionstore.core.durability import NOT_REPLICATED
 from sessionstore.core.errors import (
     DeadlineExceeded,
     StoreError,
@@ -29,12 +30,16 @@ from sessionstore.core.state import State, Status
 from sessionstore.core.token import TokenSigner
 from sessionstore.stores.base import Store
 
+QUIET_SECONDS: Final = 10.0
+"""How long a report that comes with every write is not logged again."""
+
 logger = logging.getLogger("sessionstore")
 
 SessionT = TypeVar("SessionT", bound=Session)
 Report = Callable[[str, str | None], None]
 """``(what, handle)``: ``bad_secret``, ``token_reuse``, ``ambiguous_cookie``,
-``unreadable_record:<why>``, ``touch_failed``, ``unavailable``, ``write_dropped``."""
+``unreadable_record:<why>``, ``not_replicated``, ``touch_failed``, ``unavailable``,
+``write_dropped``."""
 
 
 class SessionManager:
@@ -70,6 +75,7 @@ class SessionManager:
         self._clock = clock
         self._entropy = entropy
         self._refusal_logged = False
+        self._quiet_until = 0.0
         signer = TokenSigner(
             *config.keys,
             absolute_timeout=config.absolute_for(config.idle_timeout),
@@ -260,9 +266,18 @@ class SessionManager:
         else:
             logger.warning("session store: %s: %s", type(error).__name__, error)
 
+    def _is_worth_a_line(self) -> bool:
+        """Without a replica it is reported for every write; the log needs it now and then."""
+        now = time.monotonic()
+        if now < self._quiet_until:
+            return False
+        self._quiet_until = now + QUIET_SECONDS
+        return True
+
     def _report(self, state: State) -> None:
         reports, state.reports = state.reports, []
         for what, handle in reports:
-            logger.warning("session %s: %s", handle, what)
+            if what != NOT_REPLICATED or self._is_worth_a_line():
+                logger.warning("session %s: %s", handle, what)
             if self._on_report is not None:
                 self._on_report(what, handle)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-from tests.support import servers
+from tests.support import memcached_servers, servers
 
 # Time limits on examples would measure this machine. In CI the examples are the same every
 # time, so that a red build is about the change that it is shown on.
@@ -59,7 +59,7 @@ def postgres_server() -> Iterator[servers.PostgresServer]:
 
 
 @pytest.fixture(scope="session")
-def memcached_server() -> Iterator[servers.MemcachedServer]:
+def memcached_server() -> Iterator[memcached_servers.MemcachedServer]:
     """memcached on a Unix socket."""
-    with servers.run_memcached() as server:
+    with memcached_servers.run_memcached() as server:
         yield server

@@ -23,6 +23,10 @@ PURE = [
     PACKAGE / "stores" / "base.py",
     *sorted(PACKAGE.glob("stores/*/commands.py")),
     *sorted(PACKAGE.glob("stores/*/failures.py")),
+    *(
+        PACKAGE / "stores" / "memcached" / f"{module}.py"
+        for module in ("messages", "meta", "binary", "conversation", "login", "examination")
+    ),
 ]
 
 

@@ -19,6 +19,7 @@ PAGES = [
     "tutorial/first-steps.md",
     "explanation/races.md",
     "how-to/encrypt.md",
+    "redis.md",
     "reference/stores.md",
     "how-to/handle-store-failures.md",
     "how-to/merge.md",

@@ -20,7 +20,7 @@ from tests.support.certificates import Certificates
 from tests.support.servers import PostgresServer, RedisServer
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "reference" / "stores.md").read_text()
-EXAMPLES = re.findall(r"^(?:redis|sqlite|postgres)\S+://\S+", PAGE, re.MULTILINE)
+EXAMPLES = re.findall(r"^(?:redis|memcached|sqlite|postgres)\S*://\S+", PAGE, re.MULTILINE)
 REDIS = {scheme for scheme in SCHEMES if scheme.startswith("redis")}
 GROUPS = {
     "all": set(SCHEMES),
@@ -29,6 +29,7 @@ GROUPS = {
     "Redis with TLS": {"rediss", "rediss+sentinel", "rediss+cluster"},
     "Sentinel": {"redis+sentinel", "rediss+sentinel"},
     "Sentinel with TLS": {"rediss+sentinel"},
+    "Memcached": {"memcached", "memcacheds", "memcached+unix"},
     "SQL": {"sqlite", "postgresql", "postgresql+psycopg"},
     "PostgreSQL": {"postgresql", "postgresql+psycopg"},
 }
@@ -79,12 +80,14 @@ def test_extras() -> None:
 def test_defaults() -> None:
     assert f"| `timeout` | all | `{DEFAULT_TIMEOUT}` |" in PAGE
     assert f"| `prefix` | all | `{DEFAULT_PREFIX}` |" in PAGE
+    from sessionstore.stores.memcached.store import DEFAULT_MAX_CONNECTIONS as MEMCACHED
     from sessionstore.stores.redis.store import DEFAULT_MAX_CONNECTIONS as REDIS
     from sessionstore.stores.sql.postgres import DEFAULT_MAX_CONNECTIONS as POSTGRES
     from sessionstore.stores.sql.sqlite import DEFAULT_MAX_CONNECTIONS as SQLITE
     from sessionstore.stores.sql.statements import DEFAULT_TABLE
 
-    assert f"| `max_connections` | Redis | {REDIS} |" in PAGE
+    assert f"| `max_connections` | Redis, Memcached | {REDIS} |" in PAGE
+    assert MEMCACHED == REDIS
     assert f"| `max_connections` | SQL | {SQLITE} |" in PAGE
     assert POSTGRES == SQLITE
     assert f"| `table` | SQL | `{DEFAULT_TABLE}` |" in PAGE

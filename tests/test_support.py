@@ -14,7 +14,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.support import children, http_servers, servers
+from tests.support import children, http_servers, memcached_servers, servers
 
 
 def test_redis_answers_on_its_unix_socket(redis_server: servers.RedisServer) -> None:
@@ -42,7 +42,7 @@ def test_postgres_answers(postgres_server: servers.PostgresServer) -> None:
         assert connection.execute("select 1").fetchone() == (1,)
 
 
-def test_memcached_answers(memcached_server: servers.MemcachedServer) -> None:
+def test_memcached_answers(memcached_server: memcached_servers.MemcachedServer) -> None:
     assert servers.answers(memcached_server.socket, b"mn\r\n")
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from sessionstore.core.errors import (
     ConfigurationError,
+    NotReplicated,
     OutcomeUnknown,
     StoreError,
     StoreFull,
@@ -32,6 +33,7 @@ PLAIN_WORDS: Final[tuple[tuple[type[StoreError], str], ...]] = (
     (StoreUnavailable, "The store cannot be reached"),
     (StoreRefused, "The store refuses us"),
     (StoreFull, "The store takes no writes"),
+    (NotReplicated, "The store did it, but on fewer servers than was asked for"),
     (OutcomeUnknown, "The store did not say whether it did what was asked"),
 )
 

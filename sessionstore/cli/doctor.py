@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import click
@@ -20,9 +22,12 @@ from sessionstore.cli.common import (
 from sessionstore.cli.diagnosis import Finding, Severity, diagnose
 from sessionstore.core.errors import StoreError
 from sessionstore.core.flow import Command, Flow, run
-from sessionstore.stores.base import Examinable, Store
+from sessionstore.stores.base import Examinable, NodeHealth, Sharded, Store
 
 T = TypeVar("T")
+
+HEARING_SECONDS: Final = 3.0
+"""How long sentinels are listened for: those that hang take a second to be known as such."""
 
 LEVELS: Final = tuple(severity.label for severity in Severity if severity >= Severity.NOTE)
 
@@ -68,24 +73,80 @@ def examined(store: Store) -> tuple[str | None, list[Finding]]:
         what = "This store cannot tell how it is set up."
         return None, [Finding("not-examinable", Severity.UNKNOWN, what)]
     try:
-        facts = _run(store, store.examine())
+        servers = store.servers() if isinstance(store, Sharded) else {"": store}
     except StoreError as error:
-        # Whatever else is the matter: nobody has a session while this lasts.
-        return None, [
-            Finding(
-                "unusable",
-                Severity.ERROR,
-                in_plain_words(error),
-                "`sessionstore ping` does what a session does, step by step.",
-            )
-        ]
+        return None, [_unusable(error)]
+    names, found = {}, {}
+    for name, server in servers.items():
+        names[name], found[name] = _examined(server)
+    # What is said once in the name of all of them is what the first one said.
+    version = next((name for name in names.values() if name), None)
+    return version, sorted(
+        [*together(found), *_unwell(_heard_of(store))], key=lambda finding: -finding.severity
+    )
+
+
+def _examined(server: Examinable) -> tuple[str | None, list[Finding]]:
+    try:
+        facts = _run(server, server.examine())
+    except StoreError as error:
+        return None, [_unusable(error)]
     return facts.server, diagnose(facts)
 
 
-def _run(store: Store, flow: Flow[T]) -> T:
+def _unusable(error: StoreError) -> Finding:
+    # Whatever else is the matter: nobody has a session while this lasts.
+    return Finding(
+        "unusable",
+        Severity.ERROR,
+        in_plain_words(error),
+        "`sessionstore ping` does what a session does, step by step.",
+    )
+
+
+def together(found: Mapping[str, Sequence[Finding]]) -> list[Finding]:
+    """The findings about several servers; what is true of only some of them says of which."""
+    of: dict[Finding, list[str]] = {}
+    for name, findings in found.items():
+        for finding in findings:
+            of.setdefault(finding, []).append(name)
+    return [
+        finding
+        if len(names) == len(found)
+        else replace(finding, what=f"{', '.join(names)}: {finding.what}")
+        for finding, names in of.items()
+    ]
+
+
+def _heard_of(store: Store) -> Sequence[NodeHealth]:
+    """The health of all servers, once each has answered or failed to."""
+    deadline = time.monotonic() + HEARING_SECONDS
+    while True:
+        nodes = store.health()
+        silent = [node for node in nodes if not node.answered and node.error is None]
+        if not any(node.role == "sentinel" for node in silent) or time.monotonic() > deadline:
+            return nodes
+        time.sleep(0.02)
+
+
+def _unwell(nodes: Sequence[NodeHealth]) -> list[Finding]:
+    """Servers that are not asked for sessions, or were not now: sentinels, replicas."""
+    return [
+        Finding(
+            "unwell",
+            Severity.WARNING,
+            f"The {node.role} {node.node} is of no use now: {node.error}.",
+            "Sessions go on without it. Repair it before the next one fails.",
+        )
+        for node in nodes
+        if node.error is not None and node.role != "primary"
+    ]
+
+
+def _run(server: Examinable, flow: Flow[T]) -> T:
     """Each command by a deadline of its own: there are dozens, and nobody waits for a page."""
 
     def execute(command: Command[Any]) -> Any:
-        return store.execute(command, time.monotonic() + store.timeout)
+        return server.execute(command, time.monotonic() + server.timeout)
 
     return run(flow, execute)

@@ -23,7 +23,7 @@ from sessionstore.cli.common import (
 )
 from sessionstore.core.errors import StoreError
 from sessionstore.core.token import HANDLE_BYTES, handle_text
-from sessionstore.stores.base import Conflict, Deleted, Entry, Missing, Store
+from sessionstore.stores.base import Conflict, Deleted, Entry, Missing, NodeHealth, Store
 
 TTL = 60.0
 """Seconds after which a probe that could not be deleted is gone."""
@@ -33,11 +33,13 @@ TTL = 60.0
 class Report:
     """What the probe has found so far.
 
+    :param nodes: what was seen of each server, where the store keeps record of that
     :param steps: each step that was done, with the milliseconds it took
     """
 
     store: str
     server: str | None = None
+    nodes: tuple[NodeHealth, ...] = ()
     steps: list[tuple[str, float]] = field(default_factory=list)
     failed: str | None = None
     error: StoreError | None = None
@@ -47,6 +49,9 @@ class Report:
             "ok": self.error is None,
             "store": self.store,
             "server": self.server,
+            "nodes": [
+                {"node": node.node, "role": node.role, "error": node.error} for node in self.nodes
+            ],
             "milliseconds": {step: round(spent, 3) for step, spent in self.steps},
         }
         if self.error is not None:
@@ -85,8 +90,9 @@ def probe(store: Store, report: Report) -> None:
             step()
         except StoreError as error:
             report.failed, report.error = name, error
-            return
+            break
         report.steps.append((name, (time.perf_counter() - began) * 1000))
+    report.nodes = store.health()
 
 
 def _steps(store: Store, report: Report) -> Iterator[tuple[str, Callable[[], None]]]:
@@ -115,7 +121,8 @@ def _steps(store: Store, report: Report) -> Iterator[tuple[str, Callable[[], Non
         _expect(not isinstance(version, (Conflict, Missing)), "the record to be replaceable")
 
     def delete() -> None:
-        result = call(store, store.delete(key, version))
+        # As a logout does: where logouts wait for replicas, this shows whether there are any.
+        result = call(store, store.critical.delete(key, version))
         _expect(isinstance(result, Deleted), "the record to be deletable")
 
     yield from (
@@ -140,5 +147,8 @@ def _print(report: Report) -> None:
     if report.steps:
         rows = [(step, f"{spent:.2f}") for step, spent in report.steps]
         print_table("step", "ms", rows=rows, right=1)
+    if len(report.nodes) > 1:
+        nodes = [(node.node, node.role, node.error or "") for node in report.nodes]
+        print_table("server", "role", "trouble", rows=nodes)
     if report.error is not None:
         click.echo(f"{report.failed} failed. {in_plain_words(report.error)}", err=True)

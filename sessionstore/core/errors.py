@@ -79,16 +79,18 @@ class RecordUnreadable(SessionError):
 
 
 class SessionTooLarge(SessionError):
-    """The encoded session exceeds ``max_size``; nothing was sent, the old record is intact.
+    """The encoded session exceeds ``max_size``, or what the server takes; nothing was sent, the old
+    record is intact.
 
     :param size: bytes it would need
     :param limit: bytes allowed
-    :param largest: ``(attribute name, bytes)`` of the largest attributes
+    :param largest: ``(attribute name, bytes)`` of the largest attributes; a store knows none
     """
 
     def __init__(self, size: int, limit: int, largest: tuple[tuple[str, int], ...]) -> None:
         names = ", ".join(f"{name!r} ({bytes_} B)" for name, bytes_ in largest)
-        super().__init__(f"session of {size} B exceeds the limit of {limit} B; largest: {names}")
+        which = f"; largest: {names}" if names else ""
+        super().__init__(f"session of {size} B exceeds the limit of {limit} B{which}")
         self.size = size
         self.limit = limit
         self.largest = largest

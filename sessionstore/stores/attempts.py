@@ -6,7 +6,7 @@ Nothing here does I/O or reads a clock: the time and the random draw are passed 
 from __future__ import annotations
 
 from copy import copy
-from typing import Final
+from typing import Any, Final
 
 from sessionstore.core.errors import (
     DeadlineExceeded,
@@ -35,6 +35,7 @@ class Failure(Exception):
     :param broken: whether the connection must not be used again
     :param login: whether another password could help
     :param demoted: whether the server is not the primary any more
+    :param received: of several replies those that came in time, where only time was wanting
     :param silent: whether it is the server that could not be reached, or did not answer
     """
 
@@ -47,6 +48,7 @@ class Failure(Exception):
         broken: bool = True,
         login: bool = False,
         demoted: bool = False,
+        received: tuple[Any, ...] = (),
         silent: bool = False,
     ) -> None:
         super().__init__(str(error))
@@ -56,6 +58,7 @@ class Failure(Exception):
         self.broken = broken
         self.login = login
         self.demoted = demoted
+        self.received = received
         self.silent = silent
 
     def again(self, *, lost: bool) -> Failure:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Protocol, runtime_checkable
 
 from sessionstore.core.errors import ConfigurationError
@@ -44,6 +44,7 @@ __all__ = [
     "Missing",
     "NodeHealth",
     "Purgeable",
+    "Sharded",
     "Store",
     "Verbs",
     "Version",
@@ -160,10 +161,27 @@ class Purgeable(Protocol):
 
 @runtime_checkable
 class Examinable(Protocol):
-    """A store that can tell how its server is set up: for ``sessionstore doctor`` only."""
+    """A store, or one of its servers, that can tell how it is set up: for ``sessionstore doctor``
+    only."""
+
+    timeout: float
+
+    def execute(self, command: Command[Any], deadline: float) -> Any:
+        """See :meth:`Store.execute`."""
 
     def examine(self) -> Flow[Facts]:
         """What can be found out; what the server refuses to tell is left out and noted.
 
         :raises StoreError: the store cannot be used at all
+        """
+
+
+@runtime_checkable
+class Sharded(Protocol):
+    """A store that is several servers, each set up by itself."""
+
+    def servers(self) -> Mapping[str, Examinable]:
+        """Each of them by its name.
+
+        :raises StoreError: nobody says which there are
         """

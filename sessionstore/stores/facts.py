@@ -102,6 +102,40 @@ class RedisFacts(Facts):
 
 
 @dataclass(frozen=True)
+class MemcachedFacts(Facts):
+    """A Memcached server.
+
+    :param link: how it is reached
+    :param logged_in: whether the store has a user name and password for it
+    :param asks: how the server asks for them: ``"SASL"``, ``"-Y"``; empty: it does not
+    :param evicts: whether it evicts when memory is full (without ``-M``)
+    :param evicted: items evicted since it was started
+    :param maxmemory: bytes that items may take
+    :param used: bytes of that in use, counted in whole chunks, as the server hands them out
+    :param session_bytes: what one item takes there, the mean of all
+    :param sampled: of how many items that is the mean; 0: of a probe record
+    :param item_size: bytes that one item may have
+    :param turned_away: connections that it did not take, because there were too many
+    :param flushable: whether any client may delete everything (``flush_all``)
+    :param uptime: seconds since it was started, empty
+    """
+
+    link: Link = field(default_factory=lambda: Link("unix"))
+    logged_in: bool = False
+    asks: str | None = None
+    evicts: bool | None = None
+    evicted: int | None = None
+    maxmemory: int | None = None
+    used: int | None = None
+    session_bytes: int | None = None
+    sampled: int = 0
+    item_size: int | None = None
+    turned_away: int | None = None
+    flushable: bool | None = None
+    uptime: int | None = None
+
+
+@dataclass(frozen=True)
 class SqlFacts(Facts):
     """A SQL database.
 

@@ -20,6 +20,7 @@ class NodeHealth:
     :param node: ``host:port``, or the socket's path
     :param role: ``"primary"``, ``"replica"`` or ``"sentinel"``
     :param available: whether requests are sent to it; if not, one of them is its probe now and then
+    :param answered: whether it has ever answered this process
     :param failing: seconds since it stopped answering; 0 while it answers, or was never asked
     :param error: what was seen last, while it is failing
     """
@@ -27,6 +28,7 @@ class NodeHealth:
     node: str
     role: str
     available: bool
+    answered: bool = False
     failing: float = 0.0
     error: str | None = None
 
@@ -43,10 +45,11 @@ class Breaker:
     :param patience: seconds of silence until it opens
     """
 
-    __slots__ = ("_failures", "_open", "_patience", "_probe_at", "_since", "error")
+    __slots__ = ("_answered", "_failures", "_open", "_patience", "_probe_at", "_since", "error")
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
+        self._answered = False
         self._reset()
 
     def _reset(self) -> None:
@@ -75,6 +78,7 @@ class Breaker:
 
     def succeeded(self) -> None:
         """The server has answered, be it with an error."""
+        self._answered = True
         if self._failures:
             self._reset()
 
@@ -91,7 +95,7 @@ class Breaker:
     def health(self, node: str, role: str, now: float) -> NodeHealth:
         """As of now."""
         if not self._failures:
-            return NodeHealth(node, role, available=True)
+            return NodeHealth(node, role, available=True, answered=self._answered)
         # Without the node's name, which is in `node`.
         text = str(self.error).removesuffix(f" ({node})")
-        return NodeHealth(node, role, not self._open, now - self._since, text)
+        return NodeHealth(node, role, not self._open, self._answered, now - self._since, text)

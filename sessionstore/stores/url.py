@@ -60,6 +60,12 @@ _AUTH: Final[Mapping[str, Convert]] = {
     "username_file": str,
     "auth_renew": _seconds,
 }
+_MEMCACHED_OPTIONS: Final[Mapping[str, Convert]] = {
+    **_POOL,
+    **{name: convert for name, convert in _AUTH.items() if name != "auth_renew"},
+    "protocol": str,
+    "auth_optional": _flag,
+}
 _IAM: Final[Mapping[str, Convert]] = {"cache": str, "region": str, "serverless": _flag}
 
 
@@ -94,6 +100,7 @@ _SENTINEL_TLS: Final[Mapping[str, Convert]] = {f"sentinel_{name}": str for name 
 _REDIS = "sessionstore.stores.redis:from_location"
 _REDIS_LIBRARIES = (("redis", "hiredis"), "redis")
 _SQL = "sessionstore.stores.sql:from_location"
+_MEMCACHED = "sessionstore.stores.memcached:from_location"
 
 
 def _redis(options: Mapping[str, Convert], *code: str) -> Scheme:
@@ -118,6 +125,17 @@ SCHEMES: Final[Mapping[str, Scheme]] = {
     ),
     "redis+cluster": _redis(_REPLICAS),
     "rediss+cluster": _redis({**_REPLICAS, **_TLS, **_IAM}, "ssl_context"),
+    **dict.fromkeys(
+        ("memcached", "memcached+unix"),
+        Scheme(_MEMCACHED, _MEMCACHED_OPTIONS, frozenset({"credentials"}), (), "memcached"),
+    ),
+    "memcacheds": Scheme(
+        _MEMCACHED,
+        {**_MEMCACHED_OPTIONS, **_TLS},
+        frozenset({"credentials", "ssl_context"}),
+        (),
+        "memcached",
+    ),
     "sqlite": Scheme(_SQL, {**_POOL, "table": str}, frozenset({"clock"}), ("sqlalchemy",), "sql"),
     **dict.fromkeys(
         ("postgresql", "postgresql+psycopg"),
@@ -132,7 +150,7 @@ SCHEMES: Final[Mapping[str, Scheme]] = {
 }
 
 PLANNED: Final = re.compile(
-    r"rediss\+unix|memcacheds?(\+\w+)?|mysql(\+\w+)?|mariadb(\+\w+)?"
+    r"rediss\+unix|memcacheds?\+\w+|mysql(\+\w+)?|mariadb(\+\w+)?"
     r"|valkeys?(\+\w+)?"
 )
 """Schemes that people will try, and that this version does not have."""
@@ -193,11 +211,13 @@ def _read(scheme: str, known: Mapping[str, Convert], name: str, text: str) -> An
 
 
 def _unknown(scheme: str, known: Mapping[str, Convert], name: str) -> ConfigurationError:
-    if name in _TLS or name in _IAM or name in _SENTINEL_TLS:
+    about_tls = name in _TLS or name in _SENTINEL_TLS
+    if about_tls or (name in _IAM and scheme.startswith("redis")):
+        kind, plus, rest = scheme.partition("+")
+        secure = f"{kind}s{plus}{rest}"
         return ConfigurationError(
-            f"{scheme}: option {name!r} needs TLS; write {scheme.replace('redis', 'rediss', 1)}://"
-            " instead"
-            if scheme in {"redis", "redis+sentinel", "redis+cluster"}
+            f"{scheme}: option {name!r} needs TLS; write {secure}:// instead"
+            if secure in SCHEMES and name in SCHEMES[secure].options
             else f"{scheme}: option {name!r} needs TLS, which {scheme}:// does not use"
         )
     if _WEAKENING.fullmatch(name.lower()):

@@ -16,7 +16,7 @@ test twice, by ``execute`` and by ``aexecute``::
 The server must be a real one, and may be shared with other tests: everything happens under the
 store's own prefix. Give ``timeout`` generously, since a busy machine is not a fault of the store.
 Add :class:`EnumerableContract` and :class:`PurgeableContract` for a store that has ``keys()`` or
-``purge()``.
+``purge()``. :class:`FaultProxy` and :func:`black_hole` are the bad network between the two.
 """
 
 import pytest
@@ -31,5 +31,13 @@ from sessionstore.testing.contract import (
     StoreContract,
 )
 from sessionstore.testing.driving import Drive
+from sessionstore.testing.fault_proxy import FaultProxy, black_hole
 
-__all__ = ["Drive", "EnumerableContract", "PurgeableContract", "StoreContract"]
+__all__ = [
+    "Drive",
+    "EnumerableContract",
+    "FaultProxy",
+    "PurgeableContract",
+    "StoreContract",
+    "black_hole",
+]

@@ -12,6 +12,7 @@ from sessionstore.cli.diagnosis.access import foreign_keys, is_local, too_many_c
 from sessionstore.stores.facts import (
     Facts,
     Link,
+    MemcachedFacts,
     MemoryFacts,
     Permissions,
     RedisFacts,
@@ -216,6 +217,75 @@ def test_which_keys_are_foreign(keys: str, found: list[str]) -> None:
 )
 def test_what_is_this_machine(host: str, local: bool) -> None:
     assert is_local(host) is local
+
+
+CACHE = MemcachedFacts(
+    server="memcached 1.6.18",
+    link=Link("tls", "cache.example"),
+    logged_in=True,
+    asks="SASL",
+    evicts=True,
+    evicted=0,
+    maxmemory=100 * 2**20,
+    used=20 * 2**20,
+    session_bytes=1024,
+    sampled=20480,
+    item_size=2**20,
+    turned_away=0,
+    flushable=True,
+    uptime=90_000,
+)
+
+
+def test_a_memcached_server_as_it_should_be() -> None:
+    assert {finding.id: finding.severity for finding in diagnose(CACHE)} == {
+        "version": OK,
+        "eviction": OK,
+        "memory": OK,
+        "item-size": OK,
+        "persistence": NOTE,  # it is its nature
+        "transport": OK,
+        "user": OK,
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "severity", "words"),
+    [
+        ({"evicted": 1234}, "eviction", ERROR, "evicted 1,234 items in 1 day, 1:00:00"),
+        ({"evicted": 1, "uptime": None}, "eviction", ERROR, "evicted 1 items: each"),
+        ({"evicts": False}, "eviction", WARNING, "deletes the one that was to be replaced"),
+        ({}, "memory", OK, "80 MiB of 100 MiB are free (80%): room for 81,920 more sessions"),
+        ({}, "memory", OK, "An item takes 1,024 bytes (the mean of 20,480)"),
+        ({"sampled": 0}, "memory", OK, "(a probe, as there are none)"),
+        ({"used": 95 * 2**20}, "memory", WARNING, "A full server logs users out"),
+        ({"session_bytes": None}, "memory", OK, "(80%)."),
+        ({"item_size": 128 * 1024}, "item-size", WARNING, "Raise -I, or lower max_size"),
+        ({"uptime": 3 * 86_400}, "persistence", NOTE, "has been up for 3 days"),
+        ({"turned_away": 7}, "connections", WARNING, "turned away 7 connections"),
+        ({"server": "memcached 1.5.6"}, "version", WARNING, "older than 1.6"),
+        ({"link": Link("tcp", "10.0.0.7")}, "transport", WARNING, "memcacheds://"),
+        ({"asks": "-Y"}, "user", OK, "asks for a user name and password (-Y)"),
+        ({"asks": ""}, "user", ERROR, "(flush_all). The password in the URL is not used."),
+        ({"asks": "", "logged_in": False}, "user", ERROR, "(flush_all). Start it with"),
+        ({"asks": "", "link": Link("unix")}, "user", WARNING, "asks for no password"),
+        ({"asks": "", "link": Link("tcp", "::1")}, "user", WARNING, "asks for no password"),
+        ({"refused": ("stats",)}, "not-allowed", UNKNOWN, "look: stats."),
+    ],
+)
+def test_memcached(change: dict[str, Any], name: str, severity: Severity, words: str) -> None:
+    found, text = verdict(replace(CACHE, **change), name)
+    assert found == severity, text
+    assert words in text
+
+
+def test_a_memcached_server_that_tells_nothing() -> None:
+    facts = MemcachedFacts(link=Link("tls", "cache.example"), refused=("stats", "stats slabs"))
+    assert {finding.id: finding.severity for finding in diagnose(facts)} == {
+        "persistence": NOTE,
+        "transport": OK,
+        "not-allowed": UNKNOWN,
+    }
 
 
 @pytest.mark.parametrize(

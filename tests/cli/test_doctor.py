@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -19,6 +21,11 @@ from sessionstore.stores.base import Store
 from sessionstore.stores.facts import RedisFacts, SqlFacts
 from tests.cli.conftest import SECRET, Invoke
 from tests.support.children import Child, accepts, on_free_port, require_binary, scratch_directory
+from tests.support.memcached_servers import (
+    run_memcached,
+    run_memcached_ascii,
+    run_memcached_tls,
+)
 from tests.support.servers import (
     NOTHING_ON_DISK,
     PostgresServer,
@@ -40,12 +47,13 @@ def looked(invoke: Invoke, url: str, status: int, *options: str) -> dict[str, tu
     }
 
 
-def write_sessions(url: str, count: int, length: int = 100) -> None:
+def write_sessions(url: str, count: int, length: int = 100, *, compressible: bool = True) -> None:
     store = open_store(url, timeout=10)
     manager = SessionManager(store, SessionConfig(secret_key=SECRET))
     for _ in range(count):
         session = manager.open(None)
-        session["text"] = "x" * length
+        random = base64.b64encode(os.urandom(length)).decode()[:length]
+        session["text"] = "x" * length if compressible else random
         manager.commit(session)
     store.close()
 
@@ -277,6 +285,68 @@ def test_postgresql(invoke: Invoke, postgres_server: PostgresServer, prefix: str
         "purge": "ok",
         "transport": "ok",
     }
+
+
+# -- Memcached --
+
+
+@pytest.fixture(scope="module", params=["meta", "binary"])
+def memcached(request: pytest.FixtureRequest) -> Iterator[str]:
+    with run_memcached("-m", "64") as server:
+        yield f"{server.url}?timeout=10&protocol={request.param}"
+
+
+def test_an_open_memcached_server(invoke: Invoke, memcached: str) -> None:
+    found = looked(invoke, memcached, 1)
+    assert {name: severity for name, (severity, _) in found.items()} == {
+        "user": "warning",
+        "persistence": "note",
+        "version": "ok",
+        "eviction": "ok",
+        "memory": "ok",
+        "item-size": "ok",
+        "transport": "ok",
+    }
+    assert "(flush_all)" in found["user"][1]
+    assert "(a probe, as there are none)" in found["memory"][1]
+    assert re.match(r"memcached \d+\.\d+\.\d+ has all", found["version"][1])
+
+
+def test_memcacheds_headroom_is_counted_in_sessions(invoke: Invoke, memcached: str) -> None:
+    write_sessions(memcached, 60, length=10_000, compressible=False)
+    words = looked(invoke, memcached, 1)["memory"][1].split()
+    each = int(words[words.index("takes") + 1].replace(",", ""))
+    # It is compressed by a quarter; chunks are 25 % apart at most.
+    assert 7_500 < each < 10_000
+    room = int(words[words.index("room") + 2].replace(",", ""))
+    assert room == pytest.approx((64 * 2**20 - 60 * each) / each, rel=0.05)
+
+
+def test_a_memcached_server_that_has_evicted(invoke: Invoke) -> None:
+    with run_memcached("-m", "2", "-t", "1") as server:
+        url = f"{server.url}?timeout=10"
+        write_sessions(url, 40, length=200_000, compressible=False)
+        found = looked(invoke, url, 1)
+        assert found["eviction"][0] == "error"
+        assert found["memory"][0] == "warning"
+
+
+@pytest.mark.parametrize("sasl", [True, False])
+def test_a_memcached_server_that_asks(invoke: Invoke, sasl: bool) -> None:
+    with run_memcached_tls(sasl=sasl) as server:
+        found = looked(invoke, f"{server.url}&timeout=10", 0)
+        assert found["transport"] == ("ok", "TLS, with chain and host name verified. ")
+        assert ("SASL" if sasl else "-Y") in found["user"][1]
+        output = invoke("doctor", f"{server.url}&timeout=10").output
+    assert "memcacheds://app:***@localhost:" in output
+    assert "p%40ss" not in output
+
+
+def test_a_memcached_server_that_wants_to_be_asked_otherwise(invoke: Invoke) -> None:
+    with run_memcached_ascii() as server:
+        found = looked(invoke, f"memcached+unix://{server.socket}?timeout=10", 1)
+    assert list(found) == ["unusable"]
+    assert "wants a user name and password" in found["unusable"][1]
 
 
 def test_memory(invoke: Invoke) -> None:

@@ -11,6 +11,7 @@ from sessionstore import MemoryStore, StoreError, StoreFull, StoreRefused
 from sessionstore.cli import ping as module
 from sessionstore.core.flow import Command
 from tests.cli.conftest import Invoke
+from tests.support.memcached_servers import MemcachedServer
 from tests.support.servers import PostgresServer, RedisServer
 
 STEPS = ["connect", "create", "load", "replace", "delete"]
@@ -45,6 +46,16 @@ def test_names_the_database(
         result = invoke("ping", "--json", url)
         assert result.exit_code == 0, result.output
         assert json.loads(result.output)["server"].startswith(name)
+
+
+@pytest.mark.parametrize("protocol", ["meta", "binary"])
+def test_names_memcached(
+    invoke: Invoke, memcached_server: MemcachedServer, prefix: str, protocol: str
+) -> None:
+    url = f"{memcached_server.url}?prefix={prefix}&timeout=10&protocol={protocol}"
+    result = invoke("ping", "--json", url)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.output)["server"].startswith("memcached 1.")
 
 
 def test_probes_under_the_prefix_and_leaves_nothing(
@@ -116,6 +127,7 @@ def test_says_in_plain_words_why_it_failed(
             "ok": False,
             "store": "memory://",
             "server": None,
+            "nodes": [],
             "milliseconds": document["milliseconds"],
             "failed": "create",
             "error": "StoreFull",

@@ -213,3 +213,16 @@ def test_the_stores_default_is_that_all_writes_are_alike() -> None:
     store = MemoryStore()
     assert store.critical is store
     assert store.health() == ()
+
+
+def test_a_shortfall_is_always_reported_and_not_always_logged(
+    plain: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a replica it comes with every write."""
+    token = plain.begin(login="ada")
+    plain.store.on("replace", *[short(b"version")] * 3)
+    caplog.clear()
+    for number in range(3):
+        plain.request(token, lambda session, number=number: session.update(n=number))
+    assert plain.reported == [NOT_REPLICATED] * 3
+    assert len(caplog.records) == 1

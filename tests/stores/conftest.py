@@ -1,4 +1,4 @@
-"""Redis servers as people run them, beside those that all tests share."""
+"""Redis and Memcached servers as people run them, beside those that all tests share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.support import memcached_servers
 from tests.support.children import Child, accepts, on_free_port, require_binary, scratch_directory
+from tests.support.memcached_servers import MemcachedServer
 from tests.support.redis_topologies import (
     RedisCluster,
     SentinelGroup,
@@ -103,3 +105,48 @@ def least_privileged(server: RedisServer, prefix: str) -> Iterator[str]:
         path = server.url.removeprefix("redis+unix://")
         yield f"redis+unix://{prefix}:{quote(PASSWORD, safe='')}@{path}"
         client.execute_command("ACL", "DELUSER", prefix)
+
+
+# -- Memcached --
+
+
+@pytest.fixture(scope="session")
+def memcached_ascii_server() -> Iterator[MemcachedServer]:
+    """memcached that asks for a password in the text protocol."""
+    with memcached_servers.run_memcached_ascii() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def memcached_sasl_server() -> Iterator[MemcachedServer]:
+    """memcached that asks for a password by SASL."""
+    with memcached_servers.run_memcached_sasl() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def memcached_tcp_server() -> Iterator[MemcachedServer]:
+    """memcached on a TCP port, without a password."""
+    with memcached_servers.run_memcached_tcp() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def memcached_tls_server() -> Iterator[MemcachedServer]:
+    """memcached that speaks TLS and asks for a password in the text protocol."""
+    with memcached_servers.run_memcached_tls() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def memcached_sasl_tls_server() -> Iterator[MemcachedServer]:
+    """memcached that speaks TLS and asks for a password by SASL."""
+    with memcached_servers.run_memcached_tls(sasl=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def memcached_mutual_tls_server() -> Iterator[MemcachedServer]:
+    """memcached that asks for a client's certificate, too; the URL has it."""
+    with memcached_servers.run_memcached_tls(mutual=True) as server:
+        yield server

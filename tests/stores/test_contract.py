@@ -10,6 +10,7 @@ import pytest
 from sessionstore.stores.base import Store
 from sessionstore.stores.url import open_store
 from sessionstore.testing import EnumerableContract, PurgeableContract, StoreContract
+from tests.support.memcached_servers import MemcachedServer
 from tests.support.redis_topologies import RedisCluster, SentinelGroup
 from tests.support.servers import PostgresServer, RedisServer
 
@@ -124,3 +125,49 @@ class TestRedisDurableLogins(StoreContract, EnumerableContract):
     @pytest.fixture
     def store(self, prefix: str, sentinel_group: SentinelGroup) -> Iterator[Store]:
         yield from opened(f"{sentinel_group.url}?durable=1", prefix)
+
+
+class MemcachedContract(StoreContract):
+    shortest_ttl = 1
+
+
+class TestMemcachedUnixSocket(MemcachedContract):
+    @pytest.fixture
+    def store(self, prefix: str, memcached_server: MemcachedServer) -> Iterator[Store]:
+        yield from opened(memcached_server.url, prefix)
+
+
+class TestMemcachedBinaryTCP(MemcachedContract):
+    @pytest.fixture
+    def store(self, prefix: str, memcached_tcp_server: MemcachedServer) -> Iterator[Store]:
+        yield from opened(f"{memcached_tcp_server.url}?protocol=binary", prefix)
+
+
+class TestMemcachedMetaWithPassword(MemcachedContract):
+    @pytest.fixture
+    def store(self, prefix: str, memcached_ascii_server: MemcachedServer) -> Iterator[Store]:
+        yield from opened(memcached_ascii_server.url, prefix)
+
+
+class TestMemcachedSASL(MemcachedContract):
+    @pytest.fixture
+    def store(self, prefix: str, memcached_sasl_server: MemcachedServer) -> Iterator[Store]:
+        yield from opened(memcached_sasl_server.url, prefix)
+
+
+class TestMemcachedTLS(MemcachedContract):
+    @pytest.fixture
+    def store(self, prefix: str, memcached_tls_server: MemcachedServer) -> Iterator[Store]:
+        yield from opened(memcached_tls_server.url, prefix)
+
+
+class TestMemcachedSASLOverTLS(MemcachedContract):
+    @pytest.fixture
+    def store(self, prefix: str, memcached_sasl_tls_server: MemcachedServer) -> Iterator[Store]:
+        yield from opened(memcached_sasl_tls_server.url, prefix)
+
+
+class TestMemcachedMutualTLS(MemcachedContract):
+    @pytest.fixture
+    def store(self, prefix: str, memcached_mutual_tls_server: MemcachedServer) -> Iterator[Store]:
+        yield from opened(memcached_mutual_tls_server.url, prefix)

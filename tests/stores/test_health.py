@@ -73,6 +73,8 @@ def test_a_failed_probe_keeps_it_open_and_a_good_one_closes_it() -> None:
 def test_what_it_tells() -> None:
     breaker = Breaker(PATIENCE)
     assert breaker.health("h:1", "primary", 99.0) == NodeHealth("h:1", "primary", available=True)
+    breaker.succeeded()
+    assert breaker.health("h:1", "primary", 99.0).answered
     breaker = dead(100.0)
     assert breaker.health("h:1", "replica", 102.0) == NodeHealth(
         "h:1", "replica", available=False, failing=2.5, error="no reply in time"

@@ -12,6 +12,7 @@ import pytest
 
 from sessionstore.core.errors import ConfigurationError, MissingExtra
 from sessionstore.stores.location import Location, parse
+from sessionstore.stores.memcached import MemcachedStore
 from sessionstore.stores.memory import MemoryStore
 from sessionstore.stores.redis import RedisStore
 from sessionstore.stores.sql import SqlStore
@@ -133,6 +134,28 @@ def test_parse(url: str, location: Location) -> None:
         (f"redis://:{SECRET}@h?ssl_context=1", "unknown option"),
         ("memory://?max_connections=1", "unknown option"),
         ("sqlite:///s.db?ca=x", "needs TLS"),
+        ("redis://h?protocol=meta", "unknown option"),
+        # Memcached.
+        ("memcached://", "no host"),
+        (f"memcached://u:{SECRET}@a,b", "several servers are not supported in this version"),
+        (f"memcached://u:{SECRET}@h/0", "takes no path"),
+        (f"memcached://:{SECRET}@h", "needs a user name and a password"),
+        ("memcached://u:@h", "needs a user name and a password"),
+        (f"memcached://{SECRET}@h", "without a password"),
+        ("memcached://h?protocol=text", "there are binary and meta"),
+        ("memcached://h?auth_optional=1", "needs a user name and password"),
+        (f"memcached://u:{SECRET}@h?auth_optional=yes", "0 or 1"),
+        ("memcached://u@h?auth=iam", "for Redis and Valkey"),
+        ("memcached://h?cache=c", "unknown option"),
+        ("memcached://h?auth_renew=1", "unknown option"),
+        ("memcached://h?db=1", "unknown option"),
+        ("memcached://h?max_connections=0", "max_connections"),
+        ("memcached://h?ca=x", "memcacheds://"),
+        (f"memcached+unix://u:{SECRET}@h/s", "no host"),
+        ("memcached+unix:///", "path"),
+        ("memcached+unix:///s?ca=x", "needs TLS"),
+        ("memcacheds://h?ca=/no/such/file", "memcacheds: ca=.*no such file"),
+        ("memcacheds://h?insecure=1", "refused"),
         # TLS.
         (f"redis://:{SECRET}@h?ca=x", "rediss://"),
         (f"rediss://:{SECRET}@h?ca=/no/such/file", "no such file"),
@@ -164,10 +187,8 @@ def test_parse(url: str, location: Location) -> None:
         *(
             (f"{scheme}://:{SECRET}@h", "not supported in this version")
             for scheme in (
-                "memcached",
-                "memcacheds",
-                "memcached+unix",
                 "memcached+discover",
+                "memcacheds+discover",
                 "mysql+pymysql",
                 "valkey",
             )
@@ -189,14 +210,19 @@ def test_what_is_wrong_is_said(url: str, message: str) -> None:
         (f"redis+unix://u:{SECRET}@/run/r.sock?db=1&prefix=a", RedisStore),
         (f"rediss://:{SECRET}@h/1?prefix=a", RedisStore),
         (
-            f"redis+sentinel://u:{SECRET}@h,i:1,[::1]/mymaster/2?prefix=a&read_from=replica"
-            f"&sentinel_username=s&sentinel_password={SECRET}&durable=1",
+            (
+                f"redis+sentinel://u:{SECRET}@h,i:1,[::1]/mymaster/2?prefix=a&read_from=replica"
+                f"&sentinel_username=s&sentinel_password={SECRET}&durable=1"
+            ),
             RedisStore,
         ),
         (f"rediss+sentinel://:{SECRET}@h/mymaster?prefix=a&durable=all", RedisStore),
         (f"redis+cluster://u:{SECRET}@h,i:1/0?prefix=a&read_from=replica", RedisStore),
         (f"rediss+cluster://:{SECRET}@h?prefix=a&durable=0", RedisStore),
         (f"redis://:{SECRET}@h?prefix=a&read_from=replica&replica=i,j:1", RedisStore),
+        (f"memcached://u:{SECRET}@h:11211?timeout=2.5&prefix=a&max_connections=3", MemcachedStore),
+        (f"memcached+unix://u:{SECRET}@/run/m.sock?prefix=a&protocol=meta", MemcachedStore),
+        (f"memcacheds://u:{SECRET}@h?prefix=a&auth_optional=1", MemcachedStore),
         ("sqlite:///s.db?prefix=a&table=t", SqlStore),
         (f"postgresql+psycopg://u:{SECRET}@h/db?prefix=a", SqlStore),
         (f"postgresql://u:{SECRET}@/db?host=/run/postgresql&port=5433&prefix=a", SqlStore),
@@ -226,25 +252,45 @@ def test_code_is_held_to_the_same_options() -> None:
         open_store("redis://h", max_connections=0)
 
 
-def test_tls_by_an_ssl_context_in_code(tmp_path: Path) -> None:
+BOTH_TLS = pytest.mark.parametrize("scheme", ["rediss", "memcacheds"])
+
+
+@BOTH_TLS
+def test_tls_by_an_ssl_context_in_code(tmp_path: Path, scheme: str) -> None:
     context = ssl.create_default_context()
-    open_store("rediss://h", ssl_context=context).close()
+    open_store(f"{scheme}://h", ssl_context=context).close()
     files = Certificates.make(tmp_path)
     with pytest.raises(ConfigurationError, match="excludes"):
-        open_store(f"rediss://h?ca={files.ca}", ssl_context=context)
+        open_store(f"{scheme}://h?ca={files.ca}", ssl_context=context)
     with pytest.raises(ConfigurationError, match="ssl_context"):
-        open_store("redis://h", ssl_context=context)
+        open_store(f"{scheme.removesuffix('s')}://h", ssl_context=context)
 
 
-def test_tls_files(tmp_path: Path) -> None:
+def test_the_protocol_follows_from_the_log_in() -> None:
+    """SASL, which most servers with a password have, exists in the binary protocol alone."""
+    for url, protocol in (
+        ("memcached://h", "meta"),
+        (f"memcached://u:{SECRET}@h", "binary"),
+        (f"memcached://u:{SECRET}@h?protocol=meta", "meta"),
+        ("memcached://h?protocol=binary", "binary"),
+    ):
+        store = open_store(url)
+        assert f" {protocol} " in repr(store)
+        store.close()
+    store = open_store("memcached://h", credentials=lambda: ("u", SECRET))
+    assert " binary " in repr(store)
+
+
+@BOTH_TLS
+def test_tls_files(tmp_path: Path, scheme: str) -> None:
     files = Certificates.make(tmp_path)
-    open_store(f"rediss://h?ca={files.ca}&cert={files.client}&key={files.client_key}").close()
-    with pytest.raises(ConfigurationError, match="needs cert="):
-        open_store(f"rediss://h?ca={files.ca}&key={files.client_key}")
-    with pytest.raises(ConfigurationError, match="do not load"):
-        open_store(f"rediss://h?ca={files.client_key}")
-    with pytest.raises(ConfigurationError, match="do not load"):
-        open_store(f"rediss://h?cert={files.client}&key={files.server_key}")
+    open_store(f"{scheme}://h?ca={files.ca}&cert={files.client}&key={files.client_key}").close()
+    with pytest.raises(ConfigurationError, match=f"{scheme}: .*needs cert="):
+        open_store(f"{scheme}://h?ca={files.ca}&key={files.client_key}")
+    with pytest.raises(ConfigurationError, match=f"{scheme}: .*do not load"):
+        open_store(f"{scheme}://h?ca={files.client_key}")
+    with pytest.raises(ConfigurationError, match=f"{scheme}: .*do not load"):
+        open_store(f"{scheme}://h?cert={files.client}&key={files.server_key}")
 
 
 @pytest.mark.parametrize(
@@ -295,6 +341,9 @@ def test_every_scheme_can_be_opened() -> None:
         "rediss+sentinel": "rediss+sentinel://h/mymaster",
         "redis+cluster": "redis+cluster://h",
         "rediss+cluster": "rediss+cluster://h",
+        "memcached": "memcached://h",
+        "memcacheds": "memcacheds://h",
+        "memcached+unix": "memcached+unix:///s",
         "sqlite": "sqlite:///s.db",
         "postgresql": "postgresql://h/db",
         "postgresql+psycopg": "postgresql+psycopg://h/db",

@@ -31,7 +31,9 @@ def require_binary(name: str, package: str) -> str:
     """
     # Debian keeps PostgreSQL's server programs out of PATH, one directory for each version.
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    path = shutil.which(name, path=os.pathsep.join([os.environ["PATH"], *map(str, versions)]))
+    # saslpasswd2 is in /usr/sbin, which an ordinary user's PATH may lack.
+    places = [os.environ["PATH"], *map(str, versions), "/usr/sbin"]
+    path = shutil.which(name, path=os.pathsep.join(places))
     if path is None:
         message = f"{name} is missing: apt-get install {package} (`make test` does)"
         if os.environ.get("CI"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,27 +24,39 @@ class HttpServer:
 
 @contextmanager
 def serve_asgi(
-    app: str, *, workers: int = 1, env: Mapping[str, str] | None = None, ready: str = "/"
+    app: str,
+    *,
+    workers: int = 1,
+    env: Mapping[str, str] | None = None,
+    ready: str = "/",
+    options: Sequence[str] = (),
 ) -> Iterator[HttpServer]:
     """uvicorn on a free port.
 
     :param app: ``"module:name"``, importable from the repository's root
     :param ready: a path whose answer, of any status, shows that the app runs
+    :param options: more of the command line
     """
-    options = ["--workers", str(workers), "--log-level", "warning"]
+    most = ["--workers", str(workers), "--log-level", "warning"]
     with _serve(
-        ["uvicorn", app, *options], ["--host", "127.0.0.1", "--port"], env, ready
+        ["uvicorn", app, *most, *options], ["--host", "127.0.0.1", "--port"], env, ready
     ) as server:
         yield server
 
 
 @contextmanager
 def serve_wsgi(
-    app: str, *, workers: int = 1, env: Mapping[str, str] | None = None, ready: str = "/"
+    app: str,
+    *,
+    workers: int = 1,
+    threads: int = 4,
+    env: Mapping[str, str] | None = None,
+    ready: str = "/",
+    options: Sequence[str] = (),
 ) -> Iterator[HttpServer]:
     """gunicorn on a free port; parameters as those of :func:`serve_asgi`."""
-    options = ["--workers", str(workers), "--threads", "4", "--log-level", "warning"]
-    with _serve(["gunicorn", app, *options], ["--bind"], env, ready) as server:
+    most = ["--workers", str(workers), "--threads", str(threads), "--log-level", "warning"]
+    with _serve(["gunicorn", app, *most, *options], ["--bind"], env, ready) as server:
         yield server
 
 

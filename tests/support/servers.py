@@ -1,4 +1,4 @@
-"""Real Redis, PostgreSQL and memcached servers, each a context manager.
+"""Real Redis and PostgreSQL servers, each a context manager. Memcached has a module of its own.
 
 On a Unix socket where that will do, else on a free port of loopback; nothing is kept on disk
 beyond the test run. Tests share a server, so they isolate by key prefix and never flush it.
@@ -194,30 +194,6 @@ def _postgres_ready(port: int) -> bool:
     except psycopg.OperationalError:
         return False
     return True
-
-
-@dataclass(frozen=True)
-class MemcachedServer:
-    """A running memcached on a Unix socket."""
-
-    socket: Path
-    child: Child
-
-
-@contextmanager
-def run_memcached(*options: str) -> Iterator[MemcachedServer]:
-    """memcached on a Unix socket, with further command line options."""
-    program = require_binary("memcached", "memcached")
-    # As root it wants to be told a user; nobody could not bind in this directory.
-    as_root = ["-u", "root"] if os.geteuid() == 0 else []
-    with scratch_directory() as directory:
-        path = directory / "memcached.sock"
-        child = Child([program, "-s", str(path), "-U", "0", *as_root, *options], directory)
-        try:
-            child.wait_until(lambda: answers(path, b"version\r\n"))
-            yield MemcachedServer(path, child)
-        finally:
-            child.stop()
 
 
 def answers(path: Path, request: bytes) -> bool:

@@ -4,6 +4,7 @@
 finding.py   ``Finding`` and ``Severity``
 redis.py     what a Redis or Valkey server must have and be
 access.py    how it is reached, and as whom; what its user may do
+memcached.py what a Memcached server must have and be
 sql.py       SQLite and PostgreSQL
 ===========  ================================================================
 
@@ -17,9 +18,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from sessionstore.cli.diagnosis.finding import Finding, Severity
+from sessionstore.cli.diagnosis.memcached import judge_memcached
 from sessionstore.cli.diagnosis.redis import judge_redis
 from sessionstore.cli.diagnosis.sql import judge_sql
-from sessionstore.stores.facts import Facts, MemoryFacts, RedisFacts, SqlFacts
+from sessionstore.stores.facts import Facts, MemcachedFacts, MemoryFacts, RedisFacts, SqlFacts
 
 __all__ = ["Finding", "Severity", "diagnose"]
 
@@ -38,6 +40,7 @@ def _judge_memory(facts: MemoryFacts) -> list[Finding]:
 
 JUDGES: Final[dict[type[Facts], Callable[[Any], list[Finding]]]] = {
     RedisFacts: judge_redis,
+    MemcachedFacts: judge_memcached,
     SqlFacts: judge_sql,
     MemoryFacts: _judge_memory,
 }

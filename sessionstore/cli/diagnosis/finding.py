@@ -48,3 +48,16 @@ class Finding:
             "what": self.what,
             "to_do": self.to_do,
         }
+
+
+def in_bytes(number: float) -> str:
+    """A size that can be read.
+
+    >>> in_bytes(100), in_bytes(3 * 2**20), in_bytes(1.5 * 2**30)
+    ('100 B', '3 MiB', '1.5 GiB')
+    """
+    units = ["TiB", "GiB", "MiB", "KiB", "B"]
+    while number >= 1000 and len(units) > 1:
+        number /= 1024
+        units.pop()
+    return f"{number:.3g} {units[-1]}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from sessionstore.cli.diagnosis.access import judge_link, judge_user
-from sessionstore.cli.diagnosis.finding import Finding, Severity
+from sessionstore.cli.diagnosis.finding import Finding, Severity, in_bytes
 from sessionstore.stores.facts import RedisFacts
 
 SCARCE: Final = 0.1
@@ -109,7 +109,7 @@ def _headroom(facts: RedisFacts) -> Iterator[Finding]:
         return
     free = max(0, facts.maxmemory - facts.used)
     share = free / facts.maxmemory
-    seen = f"{_bytes(free)} of {_bytes(facts.maxmemory)} are free ({share:.0%})"
+    seen = f"{in_bytes(free)} of {in_bytes(facts.maxmemory)} are free ({share:.0%})"
     if facts.session_bytes:
         seen += f": room for {free // facts.session_bytes:,} more sessions"
     seen += f".{_each(facts)}"
@@ -129,19 +129,6 @@ def _each(facts: RedisFacts) -> str:
         return ""
     source = f"the mean of {facts.sampled}" if facts.sampled else "a probe, as there are none"
     return f" A session takes {facts.session_bytes:,} bytes ({source})."
-
-
-def _bytes(number: float) -> str:
-    """A size that can be read.
-
-    >>> _bytes(100), _bytes(3 * 2**20), _bytes(1.5 * 2**30)
-    ('100 B', '3 MiB', '1.5 GiB')
-    """
-    units = ["TiB", "GiB", "MiB", "KiB", "B"]
-    while number >= 1000 and len(units) > 1:
-        number /= 1024
-        units.pop()
-    return f"{number:.3g} {units[-1]}"
 
 
 def _persistence(facts: RedisFacts) -> Iterator[Finding]:

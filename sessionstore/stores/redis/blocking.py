@@ -48,12 +48,13 @@ class BlockingTransport:
         return self._routing.topology.wait(request.until)
 
     def _exchange(self, request: Exchange) -> Any:
-        node, parts, until, _ = request
+        node, until = request.node, request.until
         pool = self._pools.get(node) or self._pool(node)
-        packed, count = (parts[0], 1) if len(parts) == 1 else (b"".join(parts), len(parts))
         link, generation = pool.take(until)
         try:
             link.stay_logged_in(until)
+            parts = request.parts(time.monotonic())
+            packed, count = (parts[0], 1) if len(parts) == 1 else (b"".join(parts), len(parts))
             reply = link.exchange(packed, until, count)
             # What was answered so was not executed: it may be sent again, a write as well.
             if wants_login(reply) and link.log_in_again(until):

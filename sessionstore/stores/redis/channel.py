@@ -18,10 +18,10 @@ from redis.asyncio.connection import AbstractConnection
 
 from sessionstore.stores.attempts import Failure, refused, unavailable
 from sessionstore.stores.credentials import Credential, Login
+from sessionstore.stores.dialing import connecting_failed
 from sessionstore.stores.redis.endpoint import (
     NOTHING_YET,
     Endpoint,
-    connecting_failed,
     make_reader,
     take_reply,
 )

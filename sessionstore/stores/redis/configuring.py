@@ -16,9 +16,10 @@ from sessionstore.stores.credentials import (
     from_environment,
     from_files,
 )
+from sessionstore.stores.dialing import tls_context
 from sessionstore.stores.location import Location, hosts_in
 from sessionstore.stores.redis.cluster import Cluster
-from sessionstore.stores.redis.endpoint import DEFAULT_PORT, Endpoint, tls_context
+from sessionstore.stores.redis.endpoint import DEFAULT_PORT, Endpoint
 from sessionstore.stores.redis.sentinel import Sentinels
 from sessionstore.stores.redis.topology import Fixed, Node, Topology
 
@@ -83,7 +84,7 @@ def _sentinels(
     context = options.pop("sentinel_ssl_context", None) or base.ssl_context
     own = {name: options.pop(f"sentinel_{name}", None) for name in ("ca", "cert", "key")}
     if any(own.values()):
-        context = tls_context(**{name: own[name] or files[name] for name in own})
+        context = tls_context(scheme, **{name: own[name] or files[name] for name in own})
     sentinel = Endpoint(credentials=_sentinel_credentials(scheme, options), ssl_context=context)
     return Sentinels(
         service,
@@ -118,7 +119,7 @@ def _context(
     scheme: str, context: ssl.SSLContext | None, files: dict[str, str | None]
 ) -> ssl.SSLContext | None:
     if scheme.startswith("rediss") and context is None:
-        return tls_context(**files)
+        return tls_context(scheme, **files)
     if any(files.values()):
         raise ConfigurationError("rediss: ssl_context= excludes ca=, cert= and key=")
     return context

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from inspect import signature
-from pathlib import Path
 from typing import Any
 
 import hiredis
@@ -16,9 +13,9 @@ from redis import exceptions
 from redis.connection import AbstractConnection
 from redis.credentials import UsernamePasswordCredentialProvider
 
-from sessionstore.core.errors import ConfigurationError
 from sessionstore.stores.attempts import Failure, refused, unavailable
 from sessionstore.stores.credentials import Credential, Credentials
+from sessionstore.stores.dialing import connecting_failed
 from sessionstore.stores.redis.failures import ReplyError, from_reply
 
 DEFAULT_PORT = 6379
@@ -142,47 +139,3 @@ def handshake_failed(error: Exception, node: str) -> Failure:
     failure = unavailable(f"connecting failed: {type(error).__name__}", node)
     failure.__cause__ = error
     return failure
-
-
-def connecting_failed(error: OSError, node: str) -> Failure:
-    """What an error of the socket, or of TLS, means before anything was sent."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        failure = refused(f"TLS: {error.verify_message or 'certificate not accepted'}", node)
-    elif isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError):
-        failure = unavailable("the connection was lost in the TLS handshake", node)
-    elif isinstance(error, ssl.SSLError):
-        failure = refused(f"TLS failed ({error.reason or 'handshake'})", node)
-    elif isinstance(error, TimeoutError):
-        failure = unavailable("timed out while connecting", node)
-    elif isinstance(error, socket.gaierror):
-        failure = unavailable("the host name was not found", node)
-    elif isinstance(error, PermissionError):
-        failure = refused("no permission to open the socket", node)
-    else:
-        # Not error.strerror: asyncio puts a sentence of its own there.
-        why = os.strerror(error.errno) if error.errno else type(error).__name__
-        failure = unavailable(f"cannot connect: {why}", node)
-    failure.__cause__ = error
-    return failure
-
-
-def tls_context(ca: str | None, cert: str | None, key: str | None) -> ssl.SSLContext:
-    """TLS 1.2 or later, chain and host name verified.
-
-    :param ca: a PEM file of certificate authorities, instead of the system's
-    :raises ConfigurationError: a file is missing or is not what it should be
-    """
-    for name, file in (("ca", ca), ("cert", cert), ("key", key)):
-        if file is not None and not Path(file).is_file():
-            raise ConfigurationError(f"rediss: {name}={file!r}: there is no such file")
-    if key and not cert:
-        raise ConfigurationError("rediss: key= needs cert=, the client certificate it belongs to")
-    try:
-        context = ssl.create_default_context(cafile=ca)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if cert:
-            # A callback, or OpenSSL would ask for the passphrase of an encrypted key on the tty.
-            context.load_cert_chain(cert, key, password=lambda: "")
-    except (ssl.SSLError, OSError) as error:
-        raise ConfigurationError(f"rediss: the TLS files do not load: {error}") from error
-    return context

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextvars import Context
 from typing import Any
 
@@ -17,6 +18,9 @@ from sessionstore.stores.redis.channel import Channel, Handshake
 from sessionstore.stores.redis.endpoint import Endpoint, handshake_failed, pack
 from sessionstore.stores.redis.failures import ReplyError
 from sessionstore.stores.redis.login import auth, wants_login
+
+Parts = Callable[[float], tuple[bytes, ...]]
+"""What to send, as of now (on the clock of :func:`time.monotonic`)."""
 
 
 class Line:
@@ -34,13 +38,15 @@ class Line:
         self._retired: set[Channel] = set()
         self._closed = False
 
-    async def exchange(self, packed: tuple[bytes, ...], until: float) -> Any:
+    async def exchange(self, parts: Parts, until: float) -> Any:
         """Send one command and wait for its reply, which may be a ``ReplyError``.
 
-        :param packed: several: nothing comes between them, and the result is a list
+        :param parts: called with the time when there is a connection. Several: nothing comes
+            between them, and the result is a list
         :raises Failure: it could not be sent, or no reply came
         """
         channel = await self._ready(until)
+        packed = parts(time.monotonic())
         reply = await self._ask(channel, packed, until)
         if wants_login(reply) and channel.login is not None:
             # It was not executed, so it may be sent again, a write as well: by a connection that
@@ -63,6 +69,7 @@ class Line:
         before = [channel.send(part) for part in packed[:-1]]
         future = channel.send(packed[-1])
         timer = asyncio.get_running_loop().call_later(until - time.monotonic(), _expire, future)
+        received: tuple[Any, ...] = ()
         try:
             try:
                 reply = await future
@@ -70,6 +77,9 @@ class Line:
                 return [*(each.result() for each in before), reply] if before else reply
             finally:
                 timer.cancel()
+                received = tuple(
+                    each.result() for each in before if each.done() and not each.exception()
+                )
                 for each in before:
                     # Whether it failed or not, the last one says it; nobody else asks.
                     each.cancel() if not each.done() else each.exception()
@@ -78,7 +88,9 @@ class Line:
             if channel.overdue(self._limit * 0.9):
                 self._retire(channel)
             channel.left()
-            raise unavailable("no reply in time", self._endpoint.node, lost=True) from None
+            failure = unavailable("no reply in time", self._endpoint.node, lost=True)
+            failure.received = received
+            raise failure from None
         except asyncio.CancelledError:
             channel.left()
             raise

@@ -17,7 +17,7 @@ from redis.connection import AbstractConnection
 
 from sessionstore.stores.attempts import Failure, refused, unavailable
 from sessionstore.stores.credentials import Credential, Login
-from sessionstore.stores.redis.dialing import Bounded, dial
+from sessionstore.stores.dialing import Bounded, dial
 from sessionstore.stores.redis.endpoint import (
     NOTHING_YET,
     Endpoint,
@@ -155,9 +155,14 @@ class Link:
         reply = self._receive(until)
         if count > 1:
             reply = [reply]
-            while len(reply) < count:
-                sock.settimeout(_remaining(until))
-                reply.append(self._receive(until))
+            try:
+                while len(reply) < count:
+                    sock.settimeout(_remaining(until))
+                    reply.append(self._receive(until))
+            except Failure as failure:
+                if isinstance(failure.__cause__, TimeoutError):
+                    failure.received = tuple(reply)
+                raise
         if self._reader.has_data():
             raise refused("the server sent more than the reply", self._node, lost=True)
         return reply
@@ -180,7 +185,8 @@ class Link:
             if reply is NOTHING_YET:
                 remaining = until - time.monotonic()
                 if remaining <= 0:
-                    raise unavailable("no whole reply in time", self._node, lost=True)
+                    late = TimeoutError()
+                    raise unavailable("no whole reply in time", self._node, lost=True) from late
                 sock.settimeout(remaining)
         return reply
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 
 from sessionstore.stores.attempts import Failure, unavailable
 from sessionstore.stores.lifetime import forget_after_fork
@@ -17,7 +18,12 @@ from sessionstore.stores.redis.link import Link
 
 
 class Pool:
-    """At most ``size`` links, the most recently used first."""
+    """At most ``size`` links, the most recently used first.
+
+    Nothing is done under the lock that could take time or, with gevent, let others run: so nobody
+    can be killed while waiting for it. (``threading.Condition`` would not do: a greenlet that is
+    killed in its ``wait()`` may release a lock that it does not hold.)
+    """
 
     def __init__(self, endpoint: Endpoint, size: int) -> None:
         self._endpoint = endpoint
@@ -27,7 +33,9 @@ class Pool:
         forget_after_fork(self)
 
     def _reset(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        # Each one locked, and released when its turn has come.
+        self._waiting: deque[threading.Lock] = deque()
         self._idle: list[Link] = []
         self._busy: set[Link] = set()
         self._open = 0
@@ -45,50 +53,84 @@ class Pool:
 
         :raises Failure: none was free, or connecting failed
         """
-        with self._changed:
-            while True:
+        while True:
+            turn = None
+            with self._lock:
                 if self._aborted:
                     raise self._ended()
-                generation = self._generation
-                while self._idle:
+                generation, link = self._generation, None
+                if self._idle:
                     link = self._idle.pop()
-                    if link.is_fresh():
-                        self._busy.add(link)
-                        return link, generation
-                    self._open -= 1
-                    link.close()
-                if self._open < self._size:
+                    self._busy.add(link)
+                elif self._open < self._size:
                     self._open += 1
-                    break
-                if not self._changed.wait(until - time.monotonic()):
-                    raise unavailable(
-                        f"all {self._size} connections are in use (max_connections)",
-                        self._endpoint.node,
-                        silent=False,
-                    )
+                else:
+                    turn = threading.Lock()
+                    turn.acquire()
+                    self._waiting.append(turn)
+            if turn is not None:
+                self._wait(turn, until)
+            elif link is None:
+                return self._connect(generation, until), generation
+            elif self._is_fresh(link, generation):
+                return link, generation
+
+    def _wait(self, turn: threading.Lock, until: float) -> None:
+        came = False
+        try:
+            came = turn.acquire(timeout=max(until - time.monotonic(), 0))
+        finally:
+            if not came:
+                with self._lock:
+                    if turn in self._waiting:
+                        self._waiting.remove(turn)
+                    else:
+                        self._next()  # it came at the last moment: somebody else's, then
+        if not came:
+            raise unavailable(
+                f"all {self._size} connections are in use (max_connections)",
+                self._endpoint.node,
+                silent=False,
+            )
+
+    def _next(self) -> None:
+        if self._waiting:
+            self._waiting.popleft().release()
+
+    def _connect(self, generation: object, until: float) -> Link:
+        link = None
         try:
             link = Link(self._endpoint, until)
-        except BaseException:
-            self._forget(generation)
-            raise
-        with self._changed:
+        finally:
+            if link is None:
+                self._forget(generation)
+        with self._lock:
             if generation is self._generation:
                 self._busy.add(link)
-                return link, generation
+                return link
         # Closed or aborted meanwhile: this may not be the server to talk to any more.
         link.close()
         raise self._ended()
+
+    def _is_fresh(self, link: Link, generation: object) -> bool:
+        fresh = False
+        try:
+            fresh = link.is_fresh()
+        finally:
+            if not fresh:
+                self.drop(link, generation)
+        return fresh
 
     def _ended(self) -> Failure:
         return unavailable("the connections were closed", self._endpoint.node, silent=False)
 
     def give(self, link: Link, generation: object) -> None:
         """Put a link back that has no reply pending."""
-        with self._changed:
+        with self._lock:
             if generation is self._generation:
                 self._busy.discard(link)
                 self._idle.append(link)
-                self._changed.notify()
+                self._next()
                 return
         link.close()
 
@@ -100,12 +142,12 @@ class Pool:
             self._forget(generation, link)
 
     def _forget(self, generation: object, link: Link | None = None) -> None:
-        with self._changed:
+        with self._lock:
             if generation is self._generation:
                 if link is not None:
                     self._busy.discard(link)
                 self._open -= 1
-                self._changed.notify()
+                self._next()
 
     def abort(self) -> None:
         """Close all links now, for good: whoever waits gets a ``Failure``, and opens no other."""
@@ -119,12 +161,13 @@ class Pool:
 
     def _renew(self) -> set[Link]:
         """Begin anew; returns the links that are still in use."""
-        with self._changed:
+        with self._lock:
             idle, self._idle = self._idle, []
             busy, self._busy = self._busy, set()
             self._open = 0
             self._generation = object()
-            self._changed.notify_all()
+            while self._waiting:
+                self._next()
         for link in idle:
             link.close()
         return busy

@@ -15,6 +15,7 @@ from sessionstore.core.errors import NotReplicated, StoreUnavailable
 from sessionstore.core.flow import Command, Flow
 from sessionstore.stores.attempts import ATTEMPT_SHARE, Attempts, Failure, unavailable
 from sessionstore.stores.redis.commands import Route
+from sessionstore.stores.redis.durability import Confirmation, answered, shortfall, wanted
 from sessionstore.stores.redis.endpoint import pack
 from sessionstore.stores.redis.failures import ReplyError, from_reply, redirect_in
 from sessionstore.stores.redis.recent import RecentWrites
@@ -22,9 +23,6 @@ from sessionstore.stores.redis.topology import Node, Topology
 
 MAX_REDIRECTS: Final = 5
 """Redis Cluster settles in one or two; more is a cluster at odds with itself."""
-
-WAIT_SHARE: Final = 0.7
-"""Of what is left of an attempt: how long WAIT may take, so that its answer still arrives."""
 
 _ASKING: Final = pack(("ASKING",))
 
@@ -35,14 +33,20 @@ _ASKING: Final = pack(("ASKING",))
 class Exchange(NamedTuple):
     """Send these commands at once on one connection. The result is the reply, or their list.
 
-    A reply may be a ``ReplyError``. ``exclusive``: on a connection that nobody else uses meanwhile,
-    because one of the commands makes the server wait.
+    A reply may be a ``ReplyError``. With ``confirm``, commands that make the server wait come after
+    them, on a connection that nobody else uses meanwhile.
     """
 
     node: Node
     packed: tuple[bytes, ...]
     until: float
-    exclusive: bool = False
+    confirm: Confirmation | None = None
+
+    def parts(self, now: float) -> tuple[bytes, ...]:
+        """All that is to be sent, once there is a connection."""
+        if self.confirm is None:
+            return self.packed
+        return self.packed + self.confirm.packed(self.until - now)
 
 
 class Pause(NamedTuple):
@@ -157,17 +161,20 @@ class Routing:
         self, node: Node, packed: bytes, route: object, until: float, *, asking: bool
     ) -> Flow[Any]:
         """With what has to go before and behind it on the same connection."""
-        parts = [_ASKING, packed] if asking else [packed]
-        main, durable = len(parts) - 1, route is Route.DURABLE
-        if durable:
-            milliseconds = max(1, int((until - self._clock()) * 1000 * WAIT_SHARE))
-            parts.append(pack(("WAIT", 1, milliseconds)))
-            if node.waits_for_disk is not False:
-                parts.append(pack(("WAITAOF", 1, 0, milliseconds)))
-        replies = yield Command(Exchange(node, tuple(parts), until, exclusive=durable))
+        before = (_ASKING, packed) if asking else (packed,)
+        main, durable = len(before) - 1, route is Route.DURABLE
+        confirm = wanted(node, self._clock()) if durable else None
+        try:
+            replies = yield Command(Exchange(node, before, until, confirm))
+        except Failure as failure:
+            replies = answered(failure, main) if durable else None
+            if replies is None:
+                raise
         reply = replies[main]
+        if asking and type(reply) is ReplyError and type(replies[0]) is ReplyError:
+            return replies[0]  # what follows is only the consequence
         if durable and type(reply) is not ReplyError:
-            why = _shortfall(node, replies[main + 1 :])
+            why = shortfall(node, replies[main + 1 :], self._clock())
             if why:
                 node.breaker.succeeded()
                 raise NotReplicated(why, reply, node=node.name)
@@ -184,19 +191,3 @@ def _check(node: Node, now: float) -> None:
     if breaker.is_open and not node.is_replica and not breaker.admits(now):
         text = f"not tried, because it does not answer: {breaker.error}"
         raise Failure(StoreUnavailable(text), retry=False)
-
-
-def _shortfall(node: Node, waited: list[Any]) -> str:
-    """What is missing of the confirmations that were asked for; empty: nothing."""
-    copies = waited[0]
-    if type(copies) is not int:
-        return "the server does not let us WAIT for a replica"
-    if copies < 1:
-        return "no replica has confirmed the write in time"
-    if len(waited) > 1:
-        # An error: the server is older than 7.2, has no append-only file, or the user may not.
-        disk = waited[1]
-        node.waits_for_disk = isinstance(disk, list) and len(disk) == 2
-        if node.waits_for_disk and disk[0] != 1:
-            return "the server has not confirmed in time that the write is on its disk"
-    return ""

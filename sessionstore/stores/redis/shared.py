@@ -17,7 +17,7 @@ from sessionstore.stores.redis.line import Line
 from sessionstore.stores.redis.routing import Exchange, Forget, Learn, Pause, Routing
 from sessionstore.stores.redis.topology import Node, Topology, replaced
 
-EXCLUSIVE: Final = 16
+EXCLUSIVE: Final = 32
 """Connections of one loop to one node for commands that make the server wait (``durable``)."""
 
 LOOK_SECONDS: Final = 0.01
@@ -179,14 +179,14 @@ class SharedTransport:
         return await self._lines.get().learn(request.until)
 
     async def _exchange(self, request: Exchange) -> Any:
-        node, packed, until, exclusive = request
+        node, until = request.node, request.until
         # Each time, because the ones before may have been closed meanwhile.
         lines = self._lines.get()
-        if exclusive:
+        if request.confirm is not None:
             async with lines.exclusive(node, until) as line:
-                return _retired_if_spoilt(line, await line.exchange(packed, until))
+                return _retired_if_spoilt(line, await line.exchange(request.parts, until))
         line = lines.shared(node)
-        return _retired_if_spoilt(line, await line.exchange(packed, until))
+        return _retired_if_spoilt(line, await line.exchange(request.parts, until))
 
     def _prune(self) -> None:
         for lines in self._lines.everywhere():

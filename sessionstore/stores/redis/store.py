@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal
 
@@ -18,6 +18,7 @@ from sessionstore.stores.base import (
     Conflict,
     Deleted,
     Entry,
+    Examinable,
     Exists,
     Missing,
     NodeHealth,
@@ -128,13 +129,16 @@ class RedisStore(Store):
 
     def keys(self) -> Iterator[bytes]:
         """Every session key, by SCAN: the user needs that permission besides."""
+        for node in self._primaries():
+            yield from self._keys_of(node)
+
+    def _primaries(self) -> Sequence[Node]:
         if not self._topology.primaries():
             try:
                 self._topology.wait(time.monotonic() + self.timeout)
             except Failure as failure:
                 raise failure.error from None
-        for node in self._topology.primaries():
-            yield from self._keys_of(node)
+        return self._topology.primaries()
 
     def _keys_of(self, node: Node) -> Iterator[bytes]:
         cursor: bytes | None = None
@@ -147,11 +151,15 @@ class RedisStore(Store):
             cursor, keys = reply
             yield from keys
 
+    def servers(self) -> Mapping[str, Examinable]:
+        """Those that hold sessions: one, or a cluster's primaries."""
+        return {node.name: _OneServer(self, self._blocking, node) for node in self._primaries()}
+
     def examine(self) -> Flow[RedisFacts]:
-        """How the server is set up, as far as the user may look."""
+        """How the server is set up (of a cluster: the one asked), as far as the user may look."""
         probe = self.key(handle_text(os.urandom(HANDLE_BYTES)))
         facts = yield from examine(self.prefix, self._key_prefix + b"*", (probe, PROBE))
-        return replace(facts, link=_link(self._topology))
+        return replace(facts, link=_link(self._topology.primaries()[0]))
 
     @property
     def connections(self) -> int:
@@ -203,8 +211,25 @@ def from_location(location: Location, options: dict[str, Any]) -> RedisStore:
     return RedisStore(topology, read_from_replicas=reads, **options)
 
 
-def _link(topology: Topology) -> Link:
-    endpoint = topology.primaries()[0].endpoint
+class _OneServer:
+    """One of a store's servers, to be examined."""
+
+    def __init__(self, store: RedisStore, blocking: BlockingTransport, node: Node) -> None:
+        self.timeout = store.timeout
+        self._store = store
+        self._blocking = blocking
+        self._node = node
+
+    def examine(self) -> Flow[RedisFacts]:
+        facts = yield from self._store.examine()
+        return replace(facts, link=_link(self._node))
+
+    def execute(self, command: Command[Any], deadline: float) -> Any:
+        return self._blocking.execute(command, deadline, self._node)
+
+
+def _link(node: Node) -> Link:
+    endpoint = node.endpoint
     if endpoint.path:
         return Link("unix")
     return Link("tcp" if endpoint.ssl_context is None else "tls", endpoint.host)

@@ -22,15 +22,18 @@ class Node:
     :param patience: seconds of silence after which it is known to be dead
     """
 
-    __slots__ = ("breaker", "endpoint", "name", "role", "waits_for_disk")
+    __slots__ = ("breaker", "copies", "disk_misses", "endpoint", "name", "role", "waits_for_disk")
 
     def __init__(self, endpoint: Endpoint, patience: float, role: str = "primary") -> None:
         self.endpoint = endpoint
         self.name = endpoint.node
         self.role = role
         self.breaker = Breaker(patience)
+        self.copies = Breaker(patience)
+        """Whether its replicas confirm writes."""
         self.waits_for_disk: bool | None = None
         """Whether it takes WAITAOF; None: nobody has tried."""
+        self.disk_misses = 0
 
     def __repr__(self) -> str:
         return f"<Node {self.name} {self.role}>"

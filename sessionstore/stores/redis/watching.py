@@ -140,34 +140,42 @@ class Knowledge:
         self._known = known
         self._breaker = Breaker(patience)
         self._problem: Failure | None = None
-        self._changed = threading.Condition()
+        # Another one after each change. Not a Condition, in whose wait() no greenlet may be killed.
+        self._news = threading.Event()
+        self._telling = threading.Lock()
 
     def is_known(self) -> None:
         """Something is known, and stays so."""
         if not self._known:
-            with self._changed:
-                self._known = True
-                self._changed.notify_all()
+            self._known = True
+            self._tell()
 
     def failed(self, failure: Failure) -> None:
         """Nobody who was asked could say anything; the last of them this."""
         self._breaker.failed(time.monotonic(), failure.error)
-        with self._changed:
-            self._problem = failure.again(lost=False)
-            self._problem.retry = failure.retry and not self._breaker.is_open
-            self._changed.notify_all()
+        problem = failure.again(lost=False)
+        problem.retry = failure.retry and not self._breaker.is_open
+        self._problem = problem
+        self._tell()
+
+    def _tell(self) -> None:
+        with self._telling:  # or two at once could leave one behind that nobody sets
+            news, self._news = self._news, threading.Event()
+        news.set()
 
     def __bool__(self) -> bool:
         return self._known
 
     def wait(self, until: float) -> None:
         """See :meth:`~.topology.Topology.wait`. What cannot help is not waited for."""
-        with self._changed:
-            while not self._known:
-                problem, remaining = self._problem, until - time.monotonic()
-                if problem is not None and (remaining <= 0 or not problem.retry):
-                    raise problem.again(lost=False)
-                if remaining <= 0:
-                    text = "nobody has said in time where the primary is"
-                    raise unavailable(text, self._name, silent=False)
-                self._changed.wait(remaining)
+        while True:
+            news = self._news  # before looking, or a change in between would be missed
+            problem, remaining = self._problem, until - time.monotonic()
+            if self._known:
+                return
+            if problem is not None and (remaining <= 0 or not problem.retry):
+                raise problem.again(lost=False)
+            if remaining <= 0:
+                text = "nobody has said in time where the primary is"
+                raise unavailable(text, self._name, silent=False)
+            news.wait(remaining)

@@ -17,10 +17,10 @@ from sessionstore.core.flow import Command, Flow, arun
 from sessionstore.core.verbs import Conflict, Deleted, Exists, Missing
 from sessionstore.stores.base import Store
 from sessionstore.stores.redis import RedisStore
+from sessionstore.testing import FaultProxy
 from sessionstore.testing.driving import value
 from tests.stores.carrying import BOTH, carry
 from tests.support.children import Child, accepts, on_free_port, scratch_directory
-from tests.support.fault_proxy import FaultProxy
 from tests.support.redis_topologies import SentinelGroup
 from tests.support.servers import RedisServer, valkey_program
 
@@ -136,6 +136,45 @@ def test_waiting_holds_nobody_else_up(redis_server: RedisServer, prefix: str) ->
         assert {type(result) for result in results[1:]} == {NotReplicated}
         for key in keys:
             assert await do(store.load(key)) is not None
+        await store.aclose()
+
+    asyncio.run(use())
+
+
+@BOTH
+def test_a_quiet_server_ends_its_wait_too_late(
+    redis_server: RedisServer, prefix: str, how: str
+) -> None:
+    """By up to 100 ms: that must not cost the answer to the write itself."""
+    store = open_store(f"{redis_server.url}?durable=all&timeout=0.5", prefix=prefix)
+    for number in range(6):
+        with pytest.raises(NotReplicated):
+            carry(store, how, store.create(store.key(f"{number:016x}"), value(1), 60))
+        time.sleep(0.11)  # so that it is quiet
+    store.close()
+
+
+def test_a_lost_replica_does_not_hold_up_every_login(
+    redis_server: RedisServer, prefix: str
+) -> None:
+    store = open_store(f"{redis_server.url}?durable=1&timeout=0.5", prefix=prefix)
+
+    async def login(number: int) -> None:
+        deadline = time.monotonic() + 0.5
+
+        async def execute(command: Command[Any]) -> Any:
+            return await store.aexecute(command, deadline)
+
+        await asyncio.sleep(number / 250)
+        deadline = time.monotonic() + 0.5
+        create = store.critical.create(store.key(f"{number:016x}"), value(1), 60)
+        with pytest.raises(NotReplicated):
+            await arun(create, execute)
+
+    async def use() -> None:
+        await asyncio.gather(*(login(number) for number in range(500)))
+        (health,) = store.health()
+        assert health.available
         await store.aclose()
 
     asyncio.run(use())

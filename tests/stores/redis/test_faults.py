@@ -15,9 +15,9 @@ from sessionstore.core.verbs import Conflict, Entry, Exists
 from sessionstore.stores.base import Store
 from sessionstore.stores.redis import RedisStore
 from sessionstore.stores.url import open_store
+from sessionstore.testing import FaultProxy
 from sessionstore.testing.driving import value
 from tests.stores.carrying import BOTH, Stopwatch, carry, revived
-from tests.support.fault_proxy import FaultProxy
 from tests.support.servers import RedisServer
 
 TIMEOUT = 0.6

@@ -15,10 +15,10 @@ from sessionstore.core.errors import StoreUnavailable
 from sessionstore.core.verbs import Entry
 from sessionstore.stores.redis import RedisStore
 from sessionstore.stores.url import open_store
+from sessionstore.testing import FaultProxy
 from sessionstore.testing.driving import value
 from sessionstore.testing.lifecycle import in_threads
 from tests.stores.carrying import Stopwatch, carry
-from tests.support.fault_proxy import FaultProxy
 from tests.support.servers import RedisServer
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
@@ -13,11 +12,11 @@ import redis
 from sessionstore import SessionConfig, SessionManager, open_store
 from sessionstore.core.verbs import Conflict, Entry
 from sessionstore.stores.base import Store
+from sessionstore.testing import FaultProxy
 from sessionstore.testing.driving import value
 from tests.stores.carrying import BOTH, Stopwatch, carry
 from tests.support.children import free_port
-from tests.support.fault_proxy import FaultProxy
-from tests.support.redis_topologies import RedisCluster, RedisNode, SentinelGroup
+from tests.support.redis_topologies import RedisCluster, SentinelGroup
 from tests.support.servers import RedisServer, run_redis
 
 SECRET = "the signing key of the tests, long enough"
@@ -279,24 +278,13 @@ def test_replicas_that_sentinels_and_clusters_name(
     for key in keys:
         carry(writer, how, writer.create(key, value(1), 60))
     if kind == "cluster":
-        names_its_replicas(guarded_redis_cluster)
+        guarded_redis_cluster.wait_for_named_replicas()
     reader = open_store(f"{group.url}&read_from=replica", prefix=prefix, timeout=10)
     for key in keys:
         assert carry(reader, how, reader.load(key)) == Entry(value(1), value(1)[1:13], may_lag=True)
     assert any(health.role == "replica" for health in reader.health())
     for store in (writer, reader):
         store.close()
-
-
-def names_its_replicas(cluster: RedisCluster) -> None:
-    """Wait for it: a replica to which nothing was ever written is not named."""
-
-    def named(node: RedisNode) -> bool:
-        slots: Any = node.access.client(node.port).execute_command("CLUSTER SLOTS")
-        return all(len(each) > 3 for each in slots)
-
-    for node in cluster.nodes:
-        node.wait_until(lambda node=node: named(node))  # type: ignore[misc]
 
 
 def no_copies(store: Store) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,13 +16,14 @@ from sessionstore.core.errors import (
 )
 from sessionstore.core.flow import Command, run
 from sessionstore.stores.attempts import Failure, unavailable
+from sessionstore.stores.health import PROBE_SECONDS
 from sessionstore.stores.redis.commands import Route
+from sessionstore.stores.redis.durability import LATENESS, Confirmation
 from sessionstore.stores.redis.endpoint import Endpoint, pack
 from sessionstore.stores.redis.failures import Redirect, ReplyError
 from sessionstore.stores.redis.recent import WINDOW, RecentWrites
 from sessionstore.stores.redis.routing import (
     MAX_REDIRECTS,
-    WAIT_SHARE,
     Exchange,
     Forget,
     Learn,
@@ -332,24 +334,49 @@ def test_recent_writes_are_bounded() -> None:
 
 # -- durability --
 
+NO_WAITAOF = ReplyError("ERR unknown command 'WAITAOF'")
+
+
+def waiting(step: Exchange, now: float) -> list[tuple[bytes, ...]]:
+    """What is sent behind a write, without the times."""
+    commands = [part.split(b"\r\n")[2::2] for part in step.parts(now)[len(step.packed) :]]
+    return [tuple(command[:-1]) for command in commands]
+
 
 def test_a_durable_write_waits_on_a_connection_of_its_own() -> None:
-    world = World(Servers(node("a")), [b"OK", 1, ReplyError("ERR unknown command 'WAITAOF'")])
+    world = World(Servers(node("a")), [b"OK", 1, NO_WAITAOF])
     assert world.carry(DURABLE) == b"OK"
     (step,) = world.steps
-    milliseconds = int((step.until - world.now) * 1000 * WAIT_SHARE)
-    assert 0.2 * TIMEOUT * 1000 < milliseconds < 0.4 * TIMEOUT * 1000
-    waiting = (("WAIT", 1, milliseconds), ("WAITAOF", 1, 0, milliseconds))
-    assert step.exclusive
-    assert step.packed == (pack(("SET", KEY, b"v")), *map(pack, waiting))
+    assert step.packed == (pack(("SET", KEY, b"v")),)
+    assert step.confirm is not None
+    assert waiting(step, world.now) == [(b"WAIT", b"1"), (b"WAITAOF", b"1", b"0")]
+
+
+@pytest.mark.parametrize("remaining", [4.0, 0.4, 0.2, 0.05])
+@pytest.mark.parametrize("disk", [True, False])
+def test_confirmations_come_in_time(remaining: float, disk: bool) -> None:
+    """Also on a server that ends a WAIT a tenth of a second too late."""
+    parts = Confirmation(wait=True, disk=disk).packed(remaining)
+    times = [int(part.split(b"\r\n")[-2]) / 1000 for part in parts]
+    assert all(each > 0 for each in times)
+    assert sum(times) <= max(remaining - LATENESS, remaining / 2)
+    assert sum(times) >= remaining / 2 - LATENESS
+
+
+def test_the_time_counts_from_when_there_is_a_connection() -> None:
+    world = World(Servers(node("a")), [b"OK", 1, NO_WAITAOF])
+    world.carry(DURABLE)
+    (step,) = world.steps
+    early, late = (int(step.parts(now)[1].split(b"\r\n")[-2]) for now in (1000.0, 1000.3))
+    assert late < early / 2
 
 
 def test_what_a_server_does_not_have_it_is_asked_once() -> None:
     servers = Servers(node("a"))
-    world = World(servers, [b"OK", 1, ReplyError("ERR unknown command")], [b"OK", 1], [b"OK", 1])
+    world = World(servers, [b"OK", 1, NO_WAITAOF], [b"OK", 1], [b"OK", 1])
     for _ in range(3):
         world.carry(DURABLE)
-    assert [len(step.packed) for step in world.steps] == [3, 2, 2]
+    assert [len(waiting(step, world.now)) for step in world.steps] == [2, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -376,6 +403,49 @@ def test_enough_copies_on_disk() -> None:
     assert world.carry(DURABLE) == b"OK"
 
 
+def test_a_disk_that_is_always_late_is_not_asked_for_ever(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """appendfsync everysec: up to a second, which no request may wait."""
+    world = World(Servers(node("a")), *[[b"OK", 1, [0, 0]]] * 3, [b"OK", 1])
+    for _ in range(3):
+        with pytest.raises(NotReplicated, match="disk"):
+            world.carry(DURABLE)
+    assert world.carry(DURABLE) == b"OK"
+    assert "durable counts replicas alone" in caplog.text
+
+
+def test_a_disk_that_is_late_now_and_then() -> None:
+    late, good = [b"OK", 1, [0, 0]], [b"OK", 1, [1, 0]]
+    world = World(Servers(node("a")), late, late, good, late, late, good)
+    for _ in range(2):
+        for _ in range(2):
+            with pytest.raises(NotReplicated):
+                world.carry(DURABLE)
+        assert world.carry(DURABLE) == b"OK"
+
+
+def test_while_no_replica_answers_only_a_probe_waits() -> None:
+    short = [b"OK", 0, NO_WAITAOF]
+    world = World(Servers(node("a")), *[short] * 4, [b"OK", 0], [b"OK", 0], [b"OK", 1], [b"OK", 1])
+
+    def write() -> tuple[bytes, ...]:
+        with suppress(NotReplicated):
+            world.carry(DURABLE)
+        return waiting(world.steps[-1], world.now)[0]
+
+    for _ in range(4):
+        assert write() == (b"WAIT", b"1")
+        world.now += TIMEOUT / 3
+    world.now -= TIMEOUT / 3
+    assert write() == (b"WAIT", b"0"), "it is only looked whether one has it already"
+    world.now += PROBE_SECONDS
+    assert write() == (b"WAIT", b"1")
+    assert write() == (b"WAIT", b"0")
+    # By then a replica is back, which a look at once may see as well.
+    assert write() == (b"WAIT", b"1")
+
+
 def test_a_write_that_was_refused_needs_no_copies() -> None:
     world = World(Servers(node("a")), [ReplyError("OOM no memory"), 0, [1, 0]])
     with pytest.raises(Exception, match="OOM"):
@@ -389,13 +459,39 @@ def test_a_connection_that_is_lost_while_waiting() -> None:
         world.carry(DURABLE)
 
 
+def test_confirmations_that_come_too_late() -> None:
+    """The write was answered, and its server is there: it is one short, and nothing worse."""
+
+    def late(request: Exchange) -> Failure:
+        failure = silence(request)
+        failure.received = (b"OK",)
+        return failure
+
+    servers = Servers(node("a"))
+    world = World(servers, late)
+    with pytest.raises(NotReplicated, match="no replica has confirmed") as caught:
+        world.carry(DURABLE)
+    assert caught.value.reply == b"OK"
+    assert servers.suspects == []
+
+
 def test_durable_and_asking() -> None:
     servers = Servers(node("a"))
     servers.others["b", 6379] = node("b")
     asked = [ReplyError("ASK 866 b:6379"), 0, [0, 0]]
     world = World(servers, asked, [b"OK", b"OK", 1, [1, 0]])
     assert world.carry(DURABLE) == b"OK"
-    assert world.steps[-1].packed[:2] == (pack(("ASKING",)), pack(("SET", KEY, b"v")))
+    assert world.steps[-1].packed == (pack(("ASKING",)), pack(("SET", KEY, b"v")))
+    assert len(waiting(world.steps[-1], world.now)) == 2
+
+
+def test_asking_that_is_not_allowed() -> None:
+    servers = Servers(node("a"))
+    servers.others["b", 6379] = node("b")
+    refused = [ReplyError("NOPERM no"), ReplyError("MOVED 866 a:6379")]
+    world = World(servers, ReplyError("ASK 866 b:6379"), refused)
+    with pytest.raises(StoreRefused, match="NOPERM"):
+        world.carry(GET)
 
 
 def test_a_pinned_node_is_asked_whatever_the_key() -> None:

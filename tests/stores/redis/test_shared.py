@@ -16,8 +16,8 @@ from sessionstore.core.flow import Command, Flow, arun
 from sessionstore.core.verbs import Entry
 from sessionstore.stores.redis import RedisStore
 from sessionstore.stores.url import open_store
+from sessionstore.testing import FaultProxy
 from sessionstore.testing.driving import value
-from tests.support.fault_proxy import FaultProxy
 from tests.support.scripted_redis import ScriptedRedis
 from tests.support.servers import RedisServer
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
-import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -16,10 +14,11 @@ import trustme
 
 from sessionstore.core.errors import StoreRefused, StoreUnavailable
 from sessionstore.stores.url import open_store
+from sessionstore.testing import FaultProxy
 from sessionstore.testing.driving import value
 from tests.stores.carrying import BOTH, Stopwatch, carry
 from tests.support.certificates import Certificates
-from tests.support.fault_proxy import FaultProxy
+from tests.support.listeners import forwarding, listening
 from tests.support.servers import RedisServer
 
 TIMEOUT = 1.0
@@ -57,14 +56,8 @@ def test_an_unknown_authority(redis_tls_server: RedisServer, how: str, tmp_path:
 
 @BOTH
 def test_an_expired_certificate(how: str, tmp_path: Path) -> None:
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    yesterday = datetime.now(UTC) - timedelta(days=1)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost", not_after=yesterday).configure_cert(server)
-    with listening(server) as port:
-        url = f"rediss://localhost:{port}?ca={quote(str(tmp_path / 'ca.pem'))}&timeout={TIMEOUT}"
-        refused(url, how, "expired")
+    with expired_server(tmp_path) as url:
+        refused(f"{url}&timeout={TIMEOUT}", how, "expired")
 
 
 @BOTH
@@ -129,52 +122,12 @@ def test_there_is_no_fallback_to_plain_text(
 
 
 @contextmanager
-def listening(context: ssl.SSLContext | None, answer: bytes = b"") -> Iterator[int]:
-    """A server that shakes hands, or answers whatever comes with these bytes."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        listener.settimeout(0.05)
-        stopping = threading.Event()
-
-        def serve() -> None:
-            while not stopping.is_set():
-                with suppress(OSError):
-                    client, _ = listener.accept()
-                    with client:
-                        client.settimeout(1)
-                        if context is not None:
-                            client = context.wrap_socket(client, server_side=True)
-                        client.recv(4096)
-                        client.sendall(answer)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield listener.getsockname()[1]
-        stopping.set()
-        thread.join()
-
-
-@contextmanager
-def forwarding(host: str, port: int) -> Iterator[int]:
-    """Forward connections to this address to the same port of 127.0.0.1; gives the new port."""
-    with closing(socket.create_server((host, 0))) as listener:
-        listener.settimeout(0.05)
-        stopping = threading.Event()
-
-        def pump(source: socket.socket, target: socket.socket) -> None:
-            with suppress(OSError), source, target:
-                while data := source.recv(4096):
-                    target.sendall(data)
-
-        def serve() -> None:
-            while not stopping.is_set():
-                with suppress(OSError):
-                    client, _ = listener.accept()
-                    server = socket.create_connection(("127.0.0.1", port))
-                    for pair in ((client, server), (server, client)):
-                        threading.Thread(target=pump, args=pair, daemon=True).start()
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield listener.getsockname()[1]
-        stopping.set()
-        thread.join()
+def expired_server(directory: Path) -> Iterator[str]:
+    """One whose certificate was good until yesterday; gives its URL."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(directory / "ca.pem")
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", not_after=yesterday).configure_cert(server)
+    with listening(server) as port:
+        yield f"rediss://localhost:{port}?ca={quote(str(directory / 'ca.pem'))}"

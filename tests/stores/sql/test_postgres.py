@@ -26,11 +26,11 @@ from sessionstore.stores.location import parse
 from sessionstore.stores.sql.failures import connecting_to_postgres, from_postgres
 from sessionstore.stores.sql.parameters import connection_parameters
 from sessionstore.stores.url import open_store
+from sessionstore.testing import FaultProxy
 from sessionstore.testing.driving import value
 from sessionstore.testing.lifecycle import in_threads
 from tests.stores.carrying import BOTH, Stopwatch, carry
 from tests.support.certificates import Certificates
-from tests.support.fault_proxy import FaultProxy
 from tests.support.servers import PostgresServer
 
 TIMEOUT = 0.8

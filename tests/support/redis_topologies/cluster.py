@@ -135,6 +135,16 @@ class RedisCluster(Group):
 
         poll(follow, f"{each} replicas of each primary")
 
+    def wait_for_named_replicas(self) -> None:
+        """Until CLUSTER SLOTS names them; one that was never written to is not named."""
+
+        def named(node: RedisNode) -> bool:
+            with self.client(node) as client:
+                slots: Any = client.execute_command("CLUSTER SLOTS")
+            return all(len(each) > 3 for each in slots)
+
+        poll(lambda: all(named(node) for node in self.nodes), "replicas are named")
+
     def migrate_slot(
         self,
         slot: int,

@@ -64,6 +64,15 @@ class SentinelGroup(Group):
 
         return poll(agreed, f"a failover from {old}")
 
+    def wait_for_promotion(self, old: RedisNode) -> RedisNode:
+        """Until one Sentinel names another primary, and it says so too; gives it."""
+
+        def named() -> RedisNode | None:
+            others = (node for node in self._named() if node is not old)
+            return next(filter(is_primary, others), None)
+
+        return poll(named, f"a promotion in place of {old}")
+
     def wait_for_replicas(self, count: int) -> None:
         """Until so many replicas follow the primary, by its own word and theirs."""
 

@@ -1,0 +1,28 @@
+"""``memcached://``, ``memcacheds://``, ``memcached+unix://``: sessions in Memcached.
+
+Set-up: one server of version 1.6 or later (tested: 1.6.18), with CAS (the default) and with more
+memory than its sessions need; ``sessionstore doctor`` looks at it.
+Limits: nothing is replicated or kept on disk, and a full server evicts: docs/memcached.md.
+Keys: ``<prefix>:s:<handle>``, with a TTL in whole seconds; one item per session.
+
+===============  =============================================================================
+commands.py      the four verbs as flows over requests, which know neither protocol
+messages.py      requests and replies, and which fits which
+meta.py          the meta protocol (text), for memcached's own and managed services
+binary.py        the binary protocol, for SASL
+conversation.py  one connection's bytes: requests numbered, replies matched; TTL and size
+login.py         what is said first on every connection, as a flow
+failures.py      from an error reply to the typed error, and whether to try again
+endpoint.py      where the server is, and how to log in
+pool.py          a bounded pool
+blocking.py      the sync transport
+channel.py       one asyncio connection: replies matched to requests by their order
+shared.py        the asyncio transport: one connection per event loop, shared by all tasks
+examination.py   what a server tells of how it is set up, for ``sessionstore doctor``
+store.py         ``MemcachedStore``
+===============  =============================================================================
+"""
+
+from sessionstore.stores.memcached.store import MemcachedStore, from_location
+
+__all__ = ["MemcachedStore", "from_location"]

@@ -1,0 +1,111 @@
+"""``ping`` and ``doctor`` where there is more than one server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+from click.testing import CliRunner, Result
+
+from sessionstore.cli.app import cli
+from sessionstore.cli.diagnosis import Finding, Severity
+from sessionstore.cli.doctor import together
+from tests.support.redis_topologies import RedisCluster, SentinelGroup, run_cluster, run_sentinel
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run() -> Run:
+    return lambda *arguments: CliRunner().invoke(cli, list(arguments))
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RedisCluster]:
+    with run_cluster(3) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def group() -> Iterator[SentinelGroup]:
+    with run_sentinel() as group:
+        yield group
+
+
+def findings(result: Result) -> dict[str, list[str]]:
+    """Of a doctor's JSON: what was said, by its id."""
+    found: dict[str, list[str]] = {}
+    for finding in json.loads(result.stdout)["findings"]:
+        found.setdefault(finding["id"], []).append(finding["what"])
+    return found
+
+
+def test_what_is_true_of_all_is_said_once() -> None:
+    same, other = (Finding("x", Severity.NOTE, what) for what in ("same", "other"))
+    assert together({"a:1": [same], "b:1": [same]}) == [same]
+    assert together({"a:1": [same]}) == [same]
+    assert together({"a:1": [same], "b:1": [same, other], "c:1": [other]}) == [
+        Finding("x", Severity.NOTE, "a:1, b:1: same"),
+        Finding("x", Severity.NOTE, "b:1, c:1: other"),
+    ]
+
+
+def test_the_doctor_looks_at_every_primary_of_a_cluster(cluster: RedisCluster, run: Run) -> None:
+    odd = cluster.primaries[1]
+    with cluster.client(odd) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        client.config_set("maxmemory", "100mb")
+        found = findings(run("doctor", "--json", f"{cluster.url}?timeout=5"))
+        client.config_set("maxmemory", "0")
+        client.config_set("maxmemory-policy", "noeviction")
+    name = f"127.0.0.1:{odd.port}: "
+    assert any(
+        what.startswith(f"{name}maxmemory-policy is allkeys-lru") for what in found["eviction"]
+    )
+    assert any(what.startswith(name) and "room for" in what for what in found["memory"])
+    assert len(found["replicas"]) == 1, "none of them has one, which is said once"
+
+
+def test_ping_names_all_servers(cluster: RedisCluster, run: Run) -> None:
+    result = run("ping", f"{cluster.url}?timeout=5")
+    assert result.exit_code == 0
+    for node in cluster.nodes:
+        assert f"127.0.0.1:{node.port}" in result.stdout
+    document = json.loads(run("ping", "--json", f"{cluster.url}?timeout=5").stdout)
+    assert {node["role"] for node in document["nodes"]} == {"primary"}
+    assert len(document["nodes"]) == 3
+
+
+def test_a_sentinel_that_hangs_is_found(group: SentinelGroup, run: Run) -> None:
+    url = f"{group.url}?timeout=5"
+    assert "unwell" not in findings(run("doctor", "--json", url))
+    group.freeze(group.sentinels[0])
+    try:
+        found = findings(run("doctor", "--json", url))
+        assert run("ping", url).exit_code == 0, "sessions do not need it"
+    finally:
+        group.thaw(group.sentinels[0])
+    (what,) = found["unwell"]
+    assert what.startswith(f"The sentinel 127.0.0.1:{group.sentinels[0].port} is of no use now")
+
+
+def test_ping_says_if_no_replica_confirms(group: SentinelGroup, run: Run) -> None:
+    assert run("ping", f"{group.url}?timeout=5&durable=1").exit_code == 0
+    result = run("ping", f"redis://127.0.0.1:{group.primary.port}?timeout=1&durable=1")
+    assert result.exit_code == 0
+    for replica in group.replicas:
+        result = run("ping", f"redis://127.0.0.1:{replica.port}?timeout=1")
+        assert result.exit_code == 1
+
+
+def test_ping_where_logouts_cannot_be_confirmed(cluster: RedisCluster, run: Run) -> None:
+    result = run("ping", f"{cluster.url}?timeout=1&durable=1")
+    assert result.exit_code == 1
+    assert "delete failed. The store did it, but on fewer servers" in result.stderr
+
+
+def test_nobody_says_which_servers_there_are(run: Run) -> None:
+    found = findings(run("doctor", "--json", "redis+cluster://no-such-host.invalid?timeout=0.5"))
+    (what,) = found["unusable"]
+    assert what.startswith("The store cannot be reached")

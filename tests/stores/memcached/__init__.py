@@ -1,0 +1,1 @@
+"""The Memcached store: its own client, against scripted and real servers."""

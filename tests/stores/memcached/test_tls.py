@@ -1,0 +1,127 @@
+"""TLS: chain and host name verified, and never a fallback."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import trustme
+
+from sessionstore.core.errors import StoreRefused, StoreUnavailable
+from sessionstore.stores.url import open_store
+from sessionstore.testing.driving import value
+from tests.stores.carrying import BOTH, Stopwatch, carry
+from tests.stores.memcached.conftest import FaultProxy
+from tests.support.certificates import Certificates
+from tests.support.listeners import forwarding, listening
+from tests.support.memcached_servers import MemcachedServer
+
+TIMEOUT = 1.0
+
+HANDSHAKE = b"\x16\x03"
+"""What a TLS connection begins with: the record type and the version (RFC 8446, section 5.1)."""
+
+
+def refused(url: str, how: str, match: str | None = None) -> None:
+    store = open_store(url)
+    with Stopwatch(TIMEOUT), pytest.raises(StoreRefused, match=match):
+        carry(store, how, store.create(store.key("h"), value(1), 60))
+    store.close()
+
+
+@BOTH
+def test_the_wrong_host_name(memcached_tls_server: MemcachedServer, how: str) -> None:
+    assert memcached_tls_server.certificates is not None
+    # It is the same server, but its certificate is not for 127.0.0.2.
+    url = memcached_tls_server.url.replace("localhost", "127.0.0.2")
+    # memcached listens on 127.0.0.1 only: on Linux, 127.0.0.2 needs somebody to forward it.
+    port = int(url.rpartition(":")[2].partition("?")[0])
+    with forwarding("127.0.0.2", port) as other:
+        refused(f"{url.replace(f':{port}', f':{other}')}&timeout={TIMEOUT}", how, "TLS: ")
+
+
+@BOTH
+def test_an_unknown_authority(
+    memcached_tls_server: MemcachedServer, how: str, tmp_path: Path
+) -> None:
+    other = Certificates.make(tmp_path)
+    base = memcached_tls_server.url.partition("?")[0]
+    refused(f"{base}?ca={quote(str(other.ca))}&timeout={TIMEOUT}", how, "TLS: ")
+    # The system's authorities do not know it either.
+    refused(f"{base}?timeout={TIMEOUT}", how, "TLS: ")
+
+
+@BOTH
+def test_an_expired_certificate(how: str, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", not_after=yesterday).configure_cert(server)
+    with listening(server) as port:
+        url = (
+            f"memcacheds://localhost:{port}?ca={quote(str(tmp_path / 'ca.pem'))}&timeout={TIMEOUT}"
+        )
+        refused(url, how, "expired")
+
+
+@BOTH
+def test_a_plain_text_peer(how: str) -> None:
+    """It answers as memcached answers a ClientHello that has a line break in it."""
+    with listening(None, b"ERROR\r\n") as port:
+        refused(f"memcacheds://localhost:{port}?timeout={TIMEOUT}", how, "TLS failed")
+
+
+@BOTH
+def test_a_plain_text_client(memcached_tls_server: MemcachedServer, how: str) -> None:
+    port = memcached_tls_server.url.rpartition(":")[2].partition("?")[0]
+    store = open_store(f"memcached://127.0.0.1:{port}?timeout=1")
+    with Stopwatch(1), pytest.raises((StoreUnavailable, StoreRefused)):
+        carry(store, how, store.load(store.key("h")))
+    store.close()
+
+
+@BOTH
+def test_mutual_tls_without_a_certificate(
+    memcached_mutual_tls_server: MemcachedServer, how: str, prefix: str
+) -> None:
+    # memcached tells in an alert or just hangs up, as the TLS version has it.
+    url = memcached_mutual_tls_server.url.partition("&cert=")[0]
+    store = open_store(f"{url}&timeout=2", prefix=prefix)
+    with Stopwatch(2), pytest.raises((StoreRefused, StoreUnavailable)):
+        carry(store, how, store.create(store.key("h"), value(1), 60))
+    store.close()
+
+
+@BOTH
+def test_mutual_tls_with_a_certificate_of_another_authority(
+    memcached_mutual_tls_server: MemcachedServer, how: str, tmp_path: Path
+) -> None:
+    other = Certificates.make(tmp_path)
+    url = memcached_mutual_tls_server.url.partition("&cert=")[0]
+    client = f"&cert={quote(str(other.client))}&key={quote(str(other.client_key))}"
+    store = open_store(f"{url}{client}&timeout=0.5")
+    with Stopwatch(0.5), pytest.raises((StoreRefused, StoreUnavailable)):
+        carry(store, how, store.create(store.key("h"), value(1), 60))
+    store.close()
+
+
+@BOTH
+@pytest.mark.parametrize("fault", ["", "reset", "silent"])
+def test_there_is_no_fallback_to_plain_text(
+    memcached_tcp_server: MemcachedServer, how: str, fault: str
+) -> None:
+    """A memcached that speaks no TLS, or somebody between who lets none through: every connection
+    begins with a TLS handshake, and the password is in none of them."""
+    port = int(memcached_tcp_server.url.rpartition(":")[2].partition("?")[0])
+    with FaultProxy(("127.0.0.1", port), fault) as proxy:
+        store = open_store(f"memcacheds://app:the-password@{proxy.address}?timeout=0.3")
+        with Stopwatch(0.3), pytest.raises((StoreRefused, StoreUnavailable)):
+            carry(store, how, store.create(store.key("h"), value(1), 60))
+        store.close()
+        assert proxy.requests
+        assert all(data.startswith(HANDSHAKE) for data in proxy.requests)
+        assert b"the-password" not in b"".join(proxy.requests)
