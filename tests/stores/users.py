@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
 import uuid
@@ -146,11 +145,16 @@ def connections_to(port: int) -> int:
     mine = set()
     for fd in Path("/proc/self/fd").iterdir():
         try:
-            mine.add(os.readlink(fd).removeprefix("socket:[").removesuffix("]"))
+            mine.add(str(fd.readlink()).removeprefix("socket:[").removesuffix("]"))
         except OSError:
             continue  # closed meanwhile
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return sum(line[2].endswith(f":{port:04X}") and line[9] in mine for line in lines)
+
+
+def open_files() -> int:
+    """How many files and sockets this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def watchers() -> int:

@@ -49,6 +49,14 @@ class ScriptedRedis:
         """For ``open_store``, without a query."""
         return f"redis://127.0.0.1:{self.port}"
 
+    def say(self, data: bytes) -> None:
+        """To all clients, unasked."""
+        self._loop.call_soon_threadsafe(self._say, data)
+
+    def _say(self, data: bytes) -> None:
+        for writer in self._clients:
+            writer.write(data)
+
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()

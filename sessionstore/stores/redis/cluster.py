@@ -5,6 +5,9 @@
 for that. Where the cluster says nothing of a node's host, it is the host that was asked; where TLS
 is used, the certificates must be good for what it says
 (``cluster-preferred-endpoint-type hostname``).
+
+Nodes know of a change one after the other, and the one that is asked may be the last. So a node
+that answers is let go of only when nobody has named it for a while; one that does not, at once.
 """
 
 from __future__ import annotations
@@ -36,6 +39,9 @@ TROUBLED_INTERVAL: Final = 0.1
 """Seconds between looks; while nobody has answered yet; and at least between two that somebody
 asked for."""
 
+HASTY_SECONDS: Final = 0.08
+"""For an answer, while there are others to ask: more than it takes within a data centre."""
+
 Address = tuple[str, int]
 Range = tuple[int, int, Address, tuple[Address, ...]]
 """First and last slot, who has them, and who has copies."""
@@ -60,6 +66,7 @@ class Cluster(Topology):
         self._nodes: dict[tuple[Address, str], Node] = {}
         self._slots: list[Node | None] = [None] * SLOTS
         self._replicas: dict[Node, tuple[Node, ...]] = {}
+        self._unnamed: dict[Node, float] = {}
         self._reset()
         forget_after_fork(self)
 
@@ -76,7 +83,9 @@ class Cluster(Topology):
         if key:
             node = self._slots[key_slot(key)]
         else:
-            node = next(iter(self.primaries()), None)
+            nodes = self.primaries()
+            well = (node for node in nodes if node.breaker.error is None)
+            node = next(well, nodes[0] if nodes else None)
         if node is None and self._replicas:
             self._wake()
             raise unavailable("no node of the cluster has the slot", self.name, silent=False)
@@ -126,6 +135,7 @@ class Cluster(Topology):
         with self._lock:
             address = (redirect.host or asked.endpoint.host, redirect.port)
             node = self._node(address, "primary")
+            self._unnamed.pop(node, None)
             if not redirect.asking:
                 self._slots[redirect.slot] = node
                 self._replicas.setdefault(node, ())
@@ -156,11 +166,22 @@ class Cluster(Topology):
                 else:
                     replicas[node] = ()
             kept = {*replicas, *(copy for group in replicas.values() for copy in group)}
+            kept |= self._leaving(before - kept, time.monotonic())
             self._nodes = {name: node for name, node in self._nodes.items() if node in kept}
             self._slots, self._replicas = slots, replicas
         self._knowledge.is_known()
         if kept != before:
             self._changed()
+
+    def _leaving(self, unnamed: set[Node], now: float) -> set[Node]:
+        """Those which are perhaps still at work for somebody."""
+        since = {node: self._unnamed.get(node, now) for node in unnamed}
+        self._unnamed = {
+            node: when
+            for node, when in since.items()
+            if node.breaker.error is None and now - when < self._patience
+        }
+        return set(self._unnamed)
 
     def failed(self, failure: Failure) -> None:
         """Nobody could tell."""
@@ -202,20 +223,21 @@ class _Watch(Watcher):
 
     def _ask(self, topology: Cluster) -> None:
         problem = None
-        for endpoint in topology.candidates():
-            try:
-                topology.told(_slots_of(endpoint))
-                return
-            except Failure as failure:
-                problem = failure
-            except StoreError as error:
-                problem = Failure(error, retry=False)
+        # First without waiting long for any: the next one may answer at once.
+        for seconds in (HASTY_SECONDS, LEARNING_SECONDS):
+            for endpoint in topology.candidates():
+                try:
+                    topology.told(_slots_of(endpoint, time.monotonic() + seconds))
+                    return
+                except Failure as failure:
+                    problem = failure
+                except StoreError as error:
+                    problem = Failure(error, retry=False)
         if problem is not None:
             topology.failed(problem)
 
 
-def _slots_of(endpoint: Endpoint) -> list[Range]:
-    until = time.monotonic() + LEARNING_SECONDS
+def _slots_of(endpoint: Endpoint, until: float) -> list[Range]:
     with closing(Link(endpoint, until)) as link:
         reply = link.exchange(pack(("CLUSTER", "SLOTS")), until)
     if isinstance(reply, ReplyError):
@@ -240,6 +262,10 @@ def ranges_from(reply: Any, asked: str, node: str) -> list[Range]:
 
     def address(entry: Any) -> Address:
         host = (entry[0] or b"").decode()
+        if host == "?" and len(entry) > 3:
+            # It should be a host name, and is not known. Since Redis 7, what is stands behind it.
+            known = dict(zip(entry[3][::2], entry[3][1::2], strict=True))
+            host = known.get(b"ip", b"").decode()
         return (asked if host in {"", "?"} else host), int(entry[1])
 
     try:

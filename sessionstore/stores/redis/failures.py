@@ -45,7 +45,8 @@ def redirect_in(reply: ReplyError) -> Redirect | None:
     if found is None:
         return None
     kind, slot, host, port = found.groups()
-    return Redirect(int(slot), host.strip("[]"), int(port), kind == "ASK")
+    host = "" if host == "?" else host.strip("[]")
+    return Redirect(int(slot), host, int(port), kind == "ASK")
 
 
 class _Meaning(NamedTuple):

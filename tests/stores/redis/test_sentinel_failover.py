@@ -91,16 +91,16 @@ def test_a_frozen_primary_that_wakes(group: SentinelGroup, store: Store, prefix:
         # All connections are gone, those also that nobody has used for a while.
         eventually(lambda: connections_to(old.port) == 0, 1 + SLACK)
         group.thaw(old)
-        for each in (load, durables):
-            works_within(each, promoted, 1 + SLACK)
+        for users_of in (load, durables):
+            works_within(users_of, promoted, 1 + SLACK)
         eventually(lambda: time.monotonic() > promoted + 1.5)
     check_errors(load)
-    for each in (load, durables):
-        acknowledged(each, group.client(new), promoted)
+    for users_of in (load, durables):
+        acknowledged(users_of, group.client(new), promoted)
     for users in parked:
         users.close()
-    for each in (idle, durable):
-        each.close()
+    idle.close()
+    durable.close()
 
 
 def test_a_planned_failover_loses_nothing(group: SentinelGroup, store: Store) -> None:
