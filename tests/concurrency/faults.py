@@ -26,8 +26,11 @@ def faulty(any_store: AnyStore, seed: int) -> Iterator[Store]:
 
         def misbehave() -> None:
             while not stopping.wait(draw.uniform(0.005, 0.05)):
-                proxy.fault = "" if proxy.fault else draw.choice(FAULTS)
-            proxy.fault = ""
+                if proxy.fault:
+                    mend(proxy)
+                else:
+                    proxy.fault = draw.choice(FAULTS)
+            mend(proxy)
 
         with any_store.opened(any_store.through(proxy.address), timeout=TIMEOUT) as store:
             thread = threading.Thread(target=misbehave)
@@ -37,3 +40,14 @@ def faulty(any_store: AnyStore, seed: int) -> Iterator[Store]:
             finally:
                 stopping.set()
                 thread.join()
+
+
+def mend(proxy: FaultProxy) -> None:
+    """No fault any more, and no connection that has had one.
+
+    A connection that went on after some of its replies had been swallowed would give later ones to
+    the wrong requests: no network loses bytes from the midst of a stream.
+    """
+    proxy.fault = "lost"
+    proxy.cut()
+    proxy.fault = ""

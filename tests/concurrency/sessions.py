@@ -51,6 +51,10 @@ class Sessions:
             return () if after == state else (after,)
         return (after,) if result == operation.result else ()
 
+    def mark(self, operation: Operation) -> Hashable:
+        """See :class:`tests.concurrency.wing_gong.Spec`."""
+        return operation.arguments[-1] if operation.name in {"write", "append"} else None
+
     def _begin(self, state: Any, *life: Any) -> tuple[Any, Any]:
         return (Life(*life), "begun") if state is None else (state, None)
 

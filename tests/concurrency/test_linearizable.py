@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import settings
 
 from sessionstore.stores.base import Store
 from tests.concurrency.clients import Crowd, by_tasks, by_threads
@@ -13,22 +12,14 @@ from tests.concurrency.faults import faulty
 from tests.concurrency.history import History
 from tests.concurrency.processes import by_processes
 from tests.concurrency.sessions import Sessions
+from tests.concurrency.stores import BEHIND_A_NETWORK, SHARED, seeds
 from tests.concurrency.wing_gong import check
-from tests.support.every_store import STORES, AnyStore
+from tests.support.every_store import AnyStore
 
 By = Callable[[Store, Crowd], History]
 
 HISTORIES = 6
-SHARED = [name for name in STORES if name != "memory"]
-BEHIND_A_NETWORK = [name for name in SHARED if name != "sqlite"]
-
 in_two_ways = pytest.mark.parametrize("by", [by_threads, by_tasks])
-
-
-def seeds(count: int) -> range:
-    """As many histories, or as many times more as the profile has of hypothesis' examples."""
-    times = settings().max_examples / settings.get_profile("local").max_examples
-    return range(max(1, int(count * times)))
 
 
 @in_two_ways
