@@ -22,9 +22,16 @@ class Register:
     def after(self, state: Any, operation: Operation) -> Iterable[Hashable]:
         """See :class:`tests.concurrency.wing_gong.Spec`."""
         after, result = self.execute(state, operation.name, operation.arguments)
-        if operation.is_unknown or result == operation.result:
-            return (after,)
-        return ()
+        if operation.is_unknown:
+            return () if after == state else (after,)
+        return (after,) if result == operation.result else ()
+
+    def mark(self, operation: Operation) -> Hashable:
+        """See :class:`tests.concurrency.wing_gong.Spec`.
+
+        Not of a ``create``: whoever finds the key taken, or deletes it, notices without a value.
+        """
+        return operation.arguments[0] if operation.name == "replace" else None
 
     def execute(self, state: Any, name: str, arguments: tuple[Any, ...]) -> tuple[Any, Any]:
         """The state afterwards, and the result."""

@@ -11,6 +11,7 @@ Wing, 1990).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -28,8 +29,12 @@ class Spec(Protocol):
     def after(self, state: Any, operation: Operation) -> Iterable[Hashable]:
         """The states after it, none if it cannot have had this result.
 
-        An operation of unknown outcome has no result: the states after it was executed.
+        An operation of unknown outcome has no result: the states after it was executed. None if it
+        would have changed nothing, since then it need not have happened.
         """
+
+    def mark(self, operation: Operation) -> Hashable:
+        """The value that it alone leaves behind, by which it would be noticed; or None."""
 
 
 class Verdict(NamedTuple):
@@ -54,7 +59,7 @@ def search(operations: Iterable[Operation], spec: Spec) -> Verdict:
 
     :raises TooLong: after ``LIMIT`` states
     """
-    found = sorted(operations, key=lambda operation: operation.invoked)
+    found = sorted(_noticed(list(operations), spec), key=lambda operation: operation.invoked)
     certain = sum(1 << place for place, each in enumerate(found) if not each.is_unknown)
     visited: set[tuple[int, Hashable]] = set()
     longest: list[Operation] = []
@@ -80,6 +85,29 @@ def search(operations: Iterable[Operation], spec: Spec) -> Verdict:
             longest = list(path)
         trail.append(_choices(found, done, state, spec))
     return Verdict(None if certain else [], longest, len(visited))
+
+
+def _noticed(operations: list[Operation], spec: Spec) -> Iterator[Operation]:
+    """All but what may or may not have happened, and nobody has seen: then it need not have.
+
+    Each of those would double the states to be looked at.
+    """
+    seen: Counter[Hashable] = Counter()
+    for operation in operations:
+        seen.update({*_values(operation.arguments), *_values(operation.result)})
+    for operation in operations:
+        mark = spec.mark(operation)
+        # Its own arguments are the one place where a mark is not seen by somebody else.
+        if not operation.is_unknown or mark is None or seen[mark] > 1:
+            yield operation
+
+
+def _values(result: Any) -> Iterator[Hashable]:
+    if isinstance(result, tuple):
+        for part in result:
+            yield from _values(part)
+    else:
+        yield result
 
 
 def _choices(

@@ -5,6 +5,7 @@ They are in the product's flows, not in a store, so that every check meets the s
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -25,6 +26,7 @@ from sessionstore.core.verbs import Conflict, Exists, Missing, Version
 from sessionstore.core.writing import Writing
 from sessionstore.manager import SessionManager
 from sessionstore.stores.memory import MemoryStore
+from sessionstore.stores.redis.channel import Channel
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -236,3 +238,17 @@ def fallback_keys_refused(patch: pytest.MonkeyPatch) -> None:
         return None if find(self, signed, signature) else False
 
     patch.setattr(TokenSigner, "_find_key", newest_only)
+
+
+def cancelled_connection_put_back(patch: pytest.MonkeyPatch) -> None:
+    """A cancelled task's place in the order of the replies is given up: all later ones shift.
+
+    redis-py's CVE-2023-28858, in the terms of a shared connection.
+    """
+    left = Channel.left
+
+    def gives_up(self: Any) -> None:
+        self._waiting = deque(pair for pair in self._waiting if not pair[0].cancelled())
+        left(self)
+
+    patch.setattr(Channel, "left", gives_up)

@@ -1,0 +1,53 @@
+"""Clients whose connections break under them: the same load, through a proxy that misbehaves."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sessionstore.stores.base import Store
+from tests.support.every_store import AnyStore
+from tests.support.fault_proxy import FaultProxy
+
+FAULTS = ["lost", "lost", "half", "reset", "swallowed"]
+"""What leaves a client in doubt, and what does not."""
+TIMEOUT = 0.5
+"""Seconds. What is swallowed costs two fifths of it."""
+
+
+@contextmanager
+def faulty(any_store: AnyStore, seed: int) -> Iterator[Store]:
+    """A store whose network fails now and then, while the ``with`` block runs."""
+    assert any_store.upstream is not None and any_store.through is not None
+    draw, stopping = random.Random(seed), threading.Event()
+    with FaultProxy(any_store.upstream) as proxy:
+
+        def misbehave() -> None:
+            while not stopping.wait(draw.uniform(0.005, 0.05)):
+                if proxy.fault:
+                    mend(proxy)
+                else:
+                    proxy.fault = draw.choice(FAULTS)
+            mend(proxy)
+
+        with any_store.opened(any_store.through(proxy.address), timeout=TIMEOUT) as store:
+            thread = threading.Thread(target=misbehave)
+            thread.start()
+            try:
+                yield store
+            finally:
+                stopping.set()
+                thread.join()
+
+
+def mend(proxy: FaultProxy) -> None:
+    """No fault any more, and no connection that has had one.
+
+    A connection that went on after some of its replies had been swallowed would give later ones to
+    the wrong requests: no network loses bytes from the midst of a stream.
+    """
+    proxy.fault = "lost"
+    proxy.cut()
+    proxy.fault = ""
