@@ -101,13 +101,22 @@ class Line:
             self._retire(self._channel)
 
     def drop(self) -> None:
-        """Close everything at once, for good; whoever waits gets a ``Failure``."""
+        """Close everything at once, for good; whoever waits gets a ``Failure``.
+
+        The sockets are closed in the next ticks: whoever ends the loop waits by :meth:`aclose`.
+        """
         self._closed = True
-        for channel in (*self._retired, *((self._channel,) if self._channel else ())):
+        if self._channel is not None:
+            self._retired.add(self._channel)
+            self._channel = None
+        for channel in self._retired:
             channel.close()
-        self._channel = None
         if self._connecting is not None:
             self._connecting.cancel()
+
+    def is_gone(self) -> bool:
+        """Whether nothing is left of what was dropped."""
+        return self._connecting is None and all(old.is_closed() for old in self._retired)
 
     def _retire(self, channel: Channel) -> None:
         if channel is self._channel:
@@ -160,11 +169,11 @@ class Line:
         try:
             reply = await self._ask(channel, (pack(greeting.request),), until)
             greeting.check(reply, self._endpoint.node)
-        except Failure as failure:
+        except BaseException as error:
+            self._retired.add(channel)
             channel.close()
-            raise failure.again(lost=False) from failure.__cause__
-        except BaseException:
-            channel.close()
+            if isinstance(error, Failure):
+                raise error.again(lost=False) from error.__cause__
             raise
 
     async def _log_in(self, until: float) -> Channel:

@@ -37,6 +37,7 @@ class Lines:
         self._shared: dict[Node, Line] = {}
         self._exclusive: dict[Node, list[Line]] = {}
         self._lent: set[tuple[Node, Line]] = set()
+        self._dropped: set[Line] = set()
         self._places: dict[Node, asyncio.Semaphore] = {}
         self._learning: asyncio.Task[None] | None = None
         self._closed = False
@@ -89,7 +90,7 @@ class Lines:
                 if well:
                     idle.append(line)
                 else:
-                    line.drop()
+                    self._drop(line)
         finally:
             places.release()
 
@@ -123,15 +124,19 @@ class Lines:
         heard from them."""
         nodes = set(self._topology.nodes())
         for node in self._shared.keys() - nodes:
-            self._shared.pop(node).drop()
+            self._drop(self._shared.pop(node))
         for node in self._exclusive.keys() - nodes:
             for line in self._exclusive.pop(node):
-                line.drop()
+                self._drop(line)
         for node in self._places.keys() - nodes:
             del self._places[node]
         for node, line in self._lent:
             if node not in nodes:
-                line.drop()
+                self._drop(line)
+
+    def _drop(self, line: Line) -> None:
+        line.drop()
+        self._dropped = {each for each in (*self._dropped, line) if not each.is_gone()}
 
     async def aclose(self) -> None:
         """Close everything, in this loop, for good."""
@@ -150,7 +155,8 @@ class Lines:
 
     def _all(self) -> list[Line]:
         idle = [line for lines in self._exclusive.values() for line in lines]
-        return [*self._shared.values(), *idle, *(line for _, line in self._lent)]
+        lent = (line for _, line in self._lent)
+        return [*self._shared.values(), *idle, *lent, *self._dropped]
 
 
 class SharedTransport:

@@ -6,9 +6,12 @@ The servers are scripted: ``old`` is frozen in whatever it was doing when ``new`
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -262,3 +265,30 @@ async def test_a_cancelled_durable_write_leaves_its_reply_to_nobody(
         assert await write() == b"OK"
     await durable.aclose()
     eventually(lambda: new.open == 0)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_was_let_go_of_is_closed_before_the_loop_may_end(
+    old: Saying, new: Saying, *, asked: bool
+) -> None:
+    """Also what was only being opened: a transport that outlives its loop is never closed."""
+    topology = Moving(node(old, asked=asked))
+    store = RedisStore(topology, timeout=TIMEOUT)
+    loop = asyncio.new_event_loop()
+    load = loop.create_task(store.aexecute(next(store.load(b"k")), time.monotonic() + TIMEOUT))
+
+    async def until_asked() -> None:
+        await asyncio.to_thread(old.wait_for, "HELLO" if asked else "GET")
+
+    loop.run_until_complete(until_asked())
+    load.cancel()
+    with suppress(asyncio.CancelledError):
+        loop.run_until_complete(load)
+    loop.run_until_complete(loop.shutdown_default_executor())
+    topology.move(node(new))
+    loop.run_until_complete(store.aclose())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        loop.close()
+        del loop, load
+        gc.collect()
