@@ -10,7 +10,7 @@ help: ## what there is
 demo: ## three frameworks, one session, at http://127.0.0.1:8000 (PORT=, SESSIONSTORE_URL=)
 	@scripts/demo
 
-test: ## every test, on python3 and on the newest Python at hand
+test: ## every test on python3, and nearly every one on the newest Python at hand
 	@scripts/test
 
 matrix: ## every test, on every Python at hand

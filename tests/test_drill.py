@@ -13,6 +13,8 @@ from tests.drill import figures, report, running, scenarios
 from tests.drill.figures import Sample, Window
 from tests.drill.ledger import FIELD, Outcome, Seen, Tally, User
 
+pytestmark = pytest.mark.once
+
 DONE, REFUSED, UNKNOWN = Outcome
 
 

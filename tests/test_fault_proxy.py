@@ -12,6 +12,8 @@ import pytest
 
 from sessionstore.testing import FaultProxy, black_hole
 
+pytestmark = pytest.mark.once
+
 QUIET = 0.1
 """Seconds after which nothing more is taken to come."""
 

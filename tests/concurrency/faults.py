@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sessionstore.stores.base import Store
+from sessionstore.testing import FaultProxy
 from tests.support.every_store import AnyStore
-from tests.support.fault_proxy import FaultProxy
 
 FAULTS = ["lost", "lost", "half", "reset", "swallowed"]
 """What leaves a client in doubt, and what does not."""

@@ -16,6 +16,8 @@ from tests.concurrency.history import PENDING, History, Operation
 from tests.concurrency.register import Register
 from tests.concurrency.wing_gong import NotLinearizable, TooLong, check, search
 
+pytestmark = pytest.mark.once
+
 
 def op(name: str, *arguments: Any, to: Any = "done", at: tuple[int, int]) -> Operation:
     return Operation("s", name, arguments, to, *at)

@@ -17,6 +17,8 @@ from playwright.sync_api import (
 from tests.demo.conftest import FRAMEWORKS, Demo
 from tests.support.children import require_binary
 
+pytestmark = pytest.mark.once
+
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),

@@ -26,6 +26,8 @@ from tests.planted import bugs
 from tests.planted.bugs import Plant
 from tests.support.every_store import AnyStore
 
+pytestmark = pytest.mark.once
+
 By = Callable[[Store, Crowd], History]
 
 # Each with what the model says first: DESIGN.md's rules by their numbers, see tests/model.

@@ -7,6 +7,8 @@ import redis
 
 from tests.support.redis_topologies import run_cluster, run_sentinel
 
+pytestmark = pytest.mark.once
+
 PASSWORD = 'p@ss "w\\rd#'
 
 
