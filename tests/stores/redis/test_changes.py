@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from sessionstore.core.errors import OutcomeUnknown
+from sessionstore.core.errors import NotReplicated, OutcomeUnknown
 from sessionstore.core.verbs import Entry
 from sessionstore.stores.redis import RedisStore
 from sessionstore.stores.redis.endpoint import Endpoint
@@ -228,7 +228,7 @@ async def test_a_durable_write_that_failed_does_not_harm_the_next(
 
     waits, new.says["WAIT"] = new.says["WAIT"], b""
     for _ in range(2):
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(NotReplicated):
             await write()
     new.says["WAIT"] = waits
     for _ in range(3):
