@@ -66,7 +66,8 @@ class ScriptedRedis:
         await self._stop.wait()
         server.close()
         # Whoever is just being accepted needs some ticks to get here; nobody else closes them.
-        await asyncio.sleep(0.01)
+        for _ in range(10):
+            await asyncio.sleep(0)
         for writer in self._clients:
             writer.transport.abort()
         await asyncio.gather(*self._clients.values())

@@ -33,6 +33,7 @@ def test_resharding_costs_nobody_an_error(prefix: str) -> None:
                     source = cluster.primary_of(hot)
                     if source is not target:
                         cluster.migrate_slot(hot, source, target, lambda: time.sleep(0.05))
+                        cluster.wait_ok()
                     eventually(lambda done=done: len(load.done) > done + 20)  # type: ignore[misc]
         assert load.errors() == []
         client = cluster.primary_of(hot).client

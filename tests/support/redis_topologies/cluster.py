@@ -105,7 +105,7 @@ class RedisCluster(Group):
     def _ok(self) -> bool:
         running = [node for node in self.nodes if node.alive]
         views = {frozenset((m.port, m.slots) for m in self.members(n) if m.slots) for n in running}
-        return len(views) == 1 and all(_state(node) == "ok" for node in running)
+        return len(views) == 1 and all(_fact(node, "cluster_state") == "ok" for node in running)
 
     def wait_for_failover(self, old: RedisNode) -> RedisNode:
         """Until every node that runs knows another primary for the slots of `old`; gives it.
@@ -157,6 +157,7 @@ class RedisCluster(Group):
         :param while_open: called when half of the keys (rounded up) have moved: the source answers
             ASK for those, and still serves the others
         """
+        poll(self._same_epoch, "every node knows of the last move")
         target.client.execute_command(
             "CLUSTER", "SETSLOT", slot, "IMPORTING", self.identity(source)
         )
@@ -171,9 +172,16 @@ class RedisCluster(Group):
             pass  # new keys may have come meanwhile, though only by ASK: to the target
         # The target first: it must be sure of the slot before the source sends clients to it.
         identity = self.identity(target)
-        others = [node for node in self.primaries if node not in (source, target)]
-        for node in (target, source, *others):
+        # Those also that have no slots: from the others they would hear of it after a while.
+        ports = {member.port for member in self.members(target) if "master" in member.flags}
+        others = [node for node in self.nodes if node.alive and node.port in ports]
+        for node in (target, source, *(node for node in others if node not in (source, target))):
             node.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", identity)
+
+    def _same_epoch(self) -> bool:
+        """Or a node might take a slot under an epoch that is not the newest, and lose it again."""
+        running = [node for node in self.nodes if node.alive]
+        return len({_fact(node, "cluster_current_epoch") for node in running}) == 1
 
     def _move_keys(self, slot: int, source: RedisNode, target: RedisNode, limit: int) -> int:
         keys: list[bytes] = []
@@ -262,10 +270,11 @@ def _create(cluster: RedisCluster, replicas_each: int) -> None:
         raise StartError(f"redis-cli --cluster create failed:\n{done.stdout}\n{done.stderr}")
 
 
-def _state(node: RedisNode) -> str:
+def _fact(node: RedisNode, name: str) -> str:
+    """Of CLUSTER INFO."""
     answer: Any = node.client.execute_command("CLUSTER", "INFO")
-    state = [line for line in answer.decode().splitlines() if line.startswith("cluster_state:")]
-    return str(state[0]).partition(":")[2].strip()
+    (fact,) = (line for line in answer.decode().splitlines() if line.startswith(f"{name}:"))
+    return str(fact).partition(":")[2].strip()
 
 
 def _all_known(cluster: RedisCluster) -> bool:
