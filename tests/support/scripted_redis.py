@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
+import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -17,22 +18,24 @@ class ScriptedRedis:
     """Answers every command with ``answer(command)``; None closes the connection, b"" is silence.
 
     ``commands`` lists what came, in order; ``connections`` counts those that ever were, ``open``
-    those that are.
+    those that are. In threads and not in a loop, which would have to be kept running until the
+    last transport in it is closed.
+
+    :param port: 0: a free one
     """
 
     def __init__(self, answer: Answer | bytes, port: int = 0) -> None:
         self.answer: Answer = answer if callable(answer) else lambda command: answer
         self.commands: list[list[bytes]] = []
         self.port = port
-        self._clients: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
         self.connections = 0
-        self.open = 0
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+        self._clients: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
-        self._thread.start()
-        assert self._ready.wait(10)
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = self._listener.getsockname()[1]
+        self._start(self._accept)
         return self
 
     def __exit__(
@@ -41,57 +44,58 @@ class ScriptedRedis:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # ends the waiting in accept()
+        accepting, *_ = self._threads
+        accepting.join(10)
+        self._listener.close()
+        for client in list(self._clients):
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(10)
 
     @property
     def url(self) -> str:
         """For ``open_store``, without a query."""
         return f"redis://127.0.0.1:{self.port}"
 
+    @property
+    def open(self) -> int:
+        """How many clients are connected."""
+        return len(self._clients)
+
     def say(self, data: bytes) -> None:
         """To all clients, unasked."""
-        self._loop.call_soon_threadsafe(self._say, data)
+        for client in list(self._clients):
+            client.sendall(data)
 
-    def _say(self, data: bytes) -> None:
-        for writer in self._clients:
-            writer.write(data)
+    def _start(self, target: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
-        server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-        self.port = server.sockets[0].getsockname()[1]
-        self._ready.set()
-        await self._stop.wait()
-        server.close()
-        # Whoever is just being accepted needs some ticks to get here; nobody else closes them.
-        for _ in range(10):
-            await asyncio.sleep(0)
-        for writer in self._clients:
-            writer.transport.abort()
-        await asyncio.gather(*self._clients.values())
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                self.connections += 1
+                self._clients.add(client)
+                self._start(self._serve, client)
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self.open += 1
-        self._clients[writer] = asyncio.ensure_future(self._client(reader, writer))
-
-    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _serve(self, client: socket.socket) -> None:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         parser = hiredis.Reader(notEnoughData=Ellipsis)
-        try:
-            while data := await reader.read(65536):
+        with client, suppress(OSError):
+            while data := client.recv(65536):
                 parser.feed(data)
                 while (command := parser.gets()) is not Ellipsis:
                     self.commands.append(command)
                     answer = self.answer(command)
                     if answer is None:
-                        return
-                    writer.write(answer)
-                    await writer.drain()
-        except (ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            self.open -= 1
-            del self._clients[writer]
-            writer.close()
+                        break
+                    client.sendall(answer)
+                else:
+                    continue
+                break
+        self._clients.discard(client)
