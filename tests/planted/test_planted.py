@@ -37,7 +37,7 @@ BY_THE_MODEL: list[tuple[Plant, str]] = [
     (bugs.merge_that_drops_the_other_side, "4"),
     (bugs.merging_ones_own_lost_write, "4"),
     (bugs.create_repeated_after_a_lost_reply, "a create is repeated"),
-    (bugs.delete_without_the_secret, "3|7|9"),
+    (bugs.delete_without_the_secret, "3|5|7|9"),
     (bugs.signature_checked_after_the_load, "10"),
     (bugs.hash_of_another_record, "5|7"),
     (bugs.hash_of_the_record_before, "6|7"),
