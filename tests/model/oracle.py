@@ -1,4 +1,4 @@
-"""Sees every change of the store, and says whether it may be. DESIGN.md, section 11, is the law.
+"""Sees every change of the store, and says whether it may be: by the rules of ``__init__.py``.
 
 An assertion's message begins with the number of the rule that is broken.
 """

@@ -28,7 +28,7 @@ from tests.support.every_store import AnyStore
 
 By = Callable[[Store, Crowd], History]
 
-# Each with what the model says first: DESIGN.md's rules by their numbers, see tests/model.
+# Each with what the model says first: rules by their numbers, see tests/model/__init__.py.
 BY_THE_MODEL: list[tuple[Plant, str]] = [
     (bugs.blind_save, "4"),
     (bugs.create_after_logout, "2"),
