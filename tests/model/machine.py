@@ -28,6 +28,7 @@ CHANGES = st.sampled_from(
     [
         "put a",
         "put b",
+        "put _user_id",
         "append _flashes",
         "append list",
         "pop a",

@@ -26,6 +26,8 @@ TOUCH: Final = IDLE / 10
 ABSOLUTE: Final = 1.5 * HOUR
 GRACE: Final = 10.0
 CLOCK_SKEW: Final = 5.0
+IDENTITY: Final = "_user_id"
+"""An attribute by which a framework says who is logged in: it goes when another logs in."""
 SECRET: Final = slice(17, 60)
 """Where a token has its secret, with two flags in the last character."""
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -177,6 +179,8 @@ class Wanted:
             self._join_flashes(attributes, theirs)
         if self.login is not None and theirs.subject not in (None, self.login):
             return {name: value for name, value in attributes.items() if name in self.own}
+        if self.login is not None and self.login != theirs.subject and IDENTITY not in self.own:
+            attributes.pop(IDENTITY, None)
         return attributes
 
     def _join_flashes(self, attributes: dict[str, Any], theirs: Kept) -> None:
