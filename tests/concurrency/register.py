@@ -1,4 +1,4 @@
-"""The store contract as a specification: one key, four verbs (DESIGN.md, section 6).
+"""The store contract as a specification: one key, four verbs.
 
 A value is known by its version, which is never used twice; an absent one is None.
 """

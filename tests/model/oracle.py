@@ -1,4 +1,4 @@
-"""Sees every change of the store, and says whether it may be. DESIGN.md, section 11, is the law.
+"""Sees every change of the store, and says whether it may be: by the rules of ``__init__.py``.
 
 An assertion's message begins with the number of the rule that is broken.
 """
@@ -11,7 +11,8 @@ from collections.abc import Callable
 from sessionstore.core.flow import Flow, T, run
 from sessionstore.core.state import Status
 from sessionstore.stores.base import Store
-from tests.model.requests import Commit, Done, Effect, Request, Server
+from tests.model.commits import Commit, Done, Effect, Server
+from tests.model.requests import Request
 from tests.model.spec import (
     ABSOLUTE,
     CLOCK_SKEW,
@@ -20,7 +21,9 @@ from tests.model.spec import (
     Spoiled,
     Stored,
     begun,
+    ends_at_once,
     following,
+    is_long_lived,
     issued_at,
     signed_by,
 )
@@ -39,6 +42,8 @@ class Oracle:
         self._store = store
         self._read = reader
         self._now = now
+        self.latest = 0.0
+        """The latest absolute deadline that any app has asked for."""
         self.stored: dict[str, Kept | Spoiled] = {}
         self._known: set[str] = set()
         self._secrets: set[bytes] = set()
@@ -111,7 +116,7 @@ class Oracle:
         if cookie is None or not signed_by(cookie, server.keys):
             return False
         age = self._now() - issued_at(cookie)
-        return -CLOCK_SKEW <= age <= ABSOLUTE
+        return age >= -CLOCK_SKEW and (age <= ABSOLUTE or is_long_lived(cookie))
 
     # -- writing --
 
@@ -120,7 +125,8 @@ class Oracle:
         stored = self._read(handle_in(key), value)
         assert isinstance(stored, Kept), "5: what is to be stored cannot be read"
         assert 0 < ttl <= stored.deadline - self._now(), "8: kept beyond its deadlines"
-        assert stored.absolute - stored.created <= ABSOLUTE, "8: beyond the absolute timeout"
+        latest = max(stored.created + ABSOLUTE, self.latest)
+        assert stored.absolute <= latest, "8: beyond the absolute timeout"
 
     def witness(self, commit: Commit, done: Done, sent: Sent, send: Send) -> object:
         """Let a command be executed, and judge what it has changed."""
@@ -224,7 +230,7 @@ class Oracle:
         wanted = commit.wanted
         if wanted.destroy:
             return
-        if wanted.now >= before.deadline:
+        if wanted.now >= before.deadline or ends_at_once(before, wanted):
             return
         assert wanted.writes, "9: a read has deleted a session"
         if wanted.leaves and not commit.proves(before):

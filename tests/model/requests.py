@@ -4,135 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from sessionstore.core.cookies import Cookie
 from sessionstore.core.errors import HeadersAlreadySent, StoreError
-from sessionstore.core.sealing import Sealer
 from sessionstore.core.session import Session
-from sessionstore.core.state import Status
-from sessionstore.manager import SessionManager
-from tests.model.spec import TOUCH, Kept, Stored, Wanted, secret_of
-from tests.model.stepping import Running
-
-
-@dataclass(frozen=True)
-class Server:
-    """One app server: a manager with the keys of its deployment, newest first."""
-
-    manager: SessionManager
-    keys: tuple[bytes, ...]
-    key_ids: tuple[bytes, ...]
-
-    @classmethod
-    def of(cls, manager: SessionManager) -> Server:
-        """What this manager signs, seals and reads."""
-        config = manager.config
-        plain = [Sealer([key]).key_id for key in config.keys]
-        secret = [Sealer([config.keys[0]], [key]).key_id for key in config.encryption]
-        return cls(manager, config.keys, (*secret, *plain))
-
-    def reads(self, stored: Kept) -> bool:
-        """Whether it has the key that this record is sealed with."""
-        return stored.key_id in self.key_ids
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What one command has changed in the store.
-
-    :param kind: ``"created"``, ``"replaced"`` or ``"deleted"``
-    """
-
-    kind: str
-    handle: str
-    before: Stored
-    after: Stored
-
-
-@dataclass
-class Done:
-    """One command of a commit: what became of it.
-
-    :param fate: the name of its fate
-    :param effect: what it changed
-    :param found: what was stored under its key afterwards
-    """
-
-    verb: str
-    handle: str
-    fate: str
-    effect: Effect | None = None
-    found: Stored = None
-
-    @property
-    def answered(self) -> bool:
-        """Whether the product got the store's own reply."""
-        return self.fate == "passes"
-
-
-@dataclass
-class Commit:
-    """One commit under way: what is wanted, and what has become of it so far.
-
-    The request's own fields stay as they were until it is finished, except for what a load within
-    it finds out.
-
-    :param failure: of an earlier load, which a logout must not hide
-    """
-
-    request: Request
-    wanted: Wanted
-    status: Status
-    handle: str | None
-    secret: bytes | None
-    epoch: int
-    touched: float
-    version: bytes
-    unseen: bool
-    headers_sent: bool
-    failure: StoreError | None
-    running: Running | None = None
-    done: list[Done] = field(default_factory=list)
-
-    @property
-    def effects(self) -> list[Effect]:
-        """What it has changed, in order."""
-        return [done.effect for done in self.done if done.effect is not None]
-
-    def fates(self, *names: str) -> list[Done]:
-        """Those of its commands that met one of these fates."""
-        return [done for done in self.done if done.fate in names]
-
-    def loaded(self, stored: Kept) -> None:
-        """The session has been found, and is this client's."""
-        self.status = Status.LOADED
-        self.epoch, self.touched, self.version = stored.epoch, stored.touched, stored.writes[0]
-
-    def claims(self, stored: Stored) -> bool:
-        """Whether what is stored is still the session that the request has loaded."""
-        if self.status is not Status.LOADED or not isinstance(stored, Kept):
-            return False
-        return self.request.server.reads(stored) and stored.epoch == self.epoch
-
-    def proves(self, stored: Kept) -> bool:
-        """Whether the client's token holds the current secret."""
-        return self.secret == stored.secret
-
-    def rotates(self, before: Kept) -> bool:
-        """Whether this commit must change the secret of what is stored."""
-        wanted = self.wanted
-        asked = wanted.rotate or (wanted.changes_hands and not self.unseen)
-        return asked and self.proves(before)
-
-    @property
-    def touch_is_due(self) -> bool:
-        """Whether it must record that the session is in use."""
-        wanted = self.wanted
-        return (wanted.force or wanted.accessed) and wanted.now - self.touched >= TOUCH
+from sessionstore.core.state import Lifetime, Status
+from tests.model.commits import Commit, Server
+from tests.model.spec import Kept, Wanted, secret_of
 
 
 class Request:
@@ -151,7 +32,7 @@ class Request:
         self.status = Status.NEW if token is None else Status.UNLOADED
         self.epoch = 0
         self.subject: str | None = None
-        self.touched = 0.0
+        self.touched = self.idle = self.absolute = 0.0
         self.version = b""
         self.minted = False
         self.failure: StoreError | None = None
@@ -174,6 +55,7 @@ class Request:
         self.own: set[str] = set()
         self.written = self.cleared = self.rotates = False
         self.login: str | None = None
+        self.lifetime: Lifetime | None = None
 
     # -- what it holds --
 
@@ -181,6 +63,7 @@ class Request:
         """This is the session as the request knows it, apart from its attributes."""
         self.status, self.epoch, self.subject = Status.LOADED, stored.epoch, stored.subject
         self.touched, self.version = stored.touched, stored.writes[0]
+        self.idle, self.absolute = stored.idle, stored.absolute
 
     def becomes_void(self) -> None:
         """The session is not this request's any more."""
@@ -261,6 +144,11 @@ class Request:
         if self.look() and self._may(self.session.rotate, needs_cookie=True):
             self.rotates = True
 
+    def live(self, lifetime: Lifetime) -> None:
+        """Ask for other deadlines, as Django's ``set_expiry`` and Flask's ``permanent`` do."""
+        if self.look():
+            self.session.state.lifetime = self.lifetime = lifetime
+
     def destroy(self) -> None:
         """Log out."""
         self.session.destroy()
@@ -299,6 +187,7 @@ class Request:
             self.secret,
             self.epoch,
             self.touched,
+            self.idle,
             self.version,
             # A secret that it has made itself and nobody has seen yet is as good as a new one.
             self.minted and not self.headers_sent,
@@ -326,6 +215,8 @@ class Request:
             looked=self.looked,
             accessed=self.accessed,
             force=force,
+            lifetime=self.lifetime,
+            base=(self.idle, self.absolute) if self.status is Status.LOADED else None,
         )
 
     def rebase(self, wanted: Wanted) -> None:

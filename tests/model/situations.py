@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sessionstore.core.errors import ConflictUnresolved, OutcomeUnknown, SessionGone, StoreError
 from sessionstore.core.state import Status
-from tests.model.requests import Commit, Done
+from tests.model.commits import Commit, Done
 from tests.model.spec import Kept
 
 EXPECTED = {

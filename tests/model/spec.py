@@ -17,16 +17,20 @@ from itsdangerous.encoding import base64_decode
 from sessionstore.core import codec, record
 from sessionstore.core.errors import RecordUnreadable
 from sessionstore.core.sealing import Sealer
+from sessionstore.core.state import Lifetime
 
 HOUR: Final = 3600.0
 IDLE: Final = HOUR
 TOUCH: Final = IDLE / 10
-"""The activity that need not be recorded."""
+"""The activity that need not be recorded, unless the app has asked for another lifetime."""
 ABSOLUTE: Final = 1.5 * HOUR
 GRACE: Final = 10.0
 CLOCK_SKEW: Final = 5.0
+IDENTITY: Final = "_user_id"
+"""An attribute by which a framework says who is logged in: it goes when another logs in."""
 SECRET: Final = slice(17, 60)
-"""Where a token has its secret. The flags in its last character are 0 throughout the model."""
+"""Where a token has its secret, with two flags in the last character."""
+_ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,8 @@ class Wanted:
     :param looked: whether the app looked at its session at all
     :param accessed: whether reading counts
     :param force: an explicit save
+    :param lifetime: what the app asked for
+    :param base: the idle timeout and the absolute deadline as the request last saw them
     """
 
     now: float
@@ -130,6 +136,8 @@ class Wanted:
     looked: bool
     accessed: bool
     force: bool
+    lifetime: Lifetime | None
+    base: tuple[float, float] | None
     changed: dict[str, Any] = field(init=False)
     removed: frozenset[str] = field(init=False)
 
@@ -158,6 +166,7 @@ class Wanted:
             or self.changed
             or self.removed
             or self.replaces
+            or (self.lifetime is not None and self.base is not None)
         )
 
     def merged(self, theirs: Kept) -> dict[str, Any]:
@@ -170,6 +179,8 @@ class Wanted:
             self._join_flashes(attributes, theirs)
         if self.login is not None and theirs.subject not in (None, self.login):
             return {name: value for name, value in attributes.items() if name in self.own}
+        if self.login is not None and self.login != theirs.subject and IDENTITY not in self.own:
+            attributes.pop(IDENTITY, None)
         return attributes
 
     def _join_flashes(self, attributes: dict[str, Any], theirs: Kept) -> None:
@@ -193,6 +204,7 @@ def _appended(base: list[Any], theirs: list[Any], ours: list[Any]) -> list[Any]:
 
 def begun(wanted: Wanted, own: dict[str, Any], actual: Kept, key_id: bytes) -> Kept:
     """What a session must be that begins now. What is random is taken from what it is."""
+    lifetime = wanted.lifetime or Lifetime(IDLE)
     return Kept(
         attributes=own,
         subject=wanted.login,
@@ -202,9 +214,9 @@ def begun(wanted: Wanted, own: dict[str, Any], actual: Kept, key_id: bytes) -> K
         created=wanted.now,
         authenticated=None if wanted.login is None else wanted.now,
         touched=wanted.now,
-        idle=IDLE,
-        absolute=wanted.now + ABSOLUTE,
-        browser=False,
+        idle=lifetime.idle,
+        absolute=lifetime.absolute or wanted.now + ABSOLUTE,
+        browser=lifetime.browser,
         counter=1,
         writes=actual.writes[:1],
         key_id=key_id,
@@ -225,8 +237,7 @@ def following(
     if not wanted.writes:
         return after
     after = replace(after, attributes=wanted.merged(before))
-    if wanted.login is not None:
-        after = replace(after, created=wanted.now, absolute=wanted.now + ABSOLUTE)
+    after = _with_deadlines(after, wanted)
     if wanted.changes_hands:
         after = replace(
             after,
@@ -239,6 +250,24 @@ def following(
         grace = 0.0 if wanted.changes_hands else wanted.now + GRACE
         after = replace(after, secret=actual.secret, previous=(before.secret[:8], grace))
     return after
+
+
+def _with_deadlines(before: Kept, wanted: Wanted) -> Kept:
+    """A login begins them anew; else, of what two requests have set, the earlier counts."""
+    if wanted.lifetime is None and wanted.login is None:
+        return before
+    lifetime = wanted.lifetime or Lifetime(before.idle, browser=before.browser)
+    created = before.created if wanted.login is None else wanted.now
+    idle, absolute = lifetime.idle, lifetime.absolute or created + ABSOLUTE
+    if wanted.login is None and wanted.base not in {None, (before.idle, before.absolute)}:
+        idle, absolute = min(idle, before.idle), min(absolute, before.absolute)
+    return replace(before, created=created, idle=idle, absolute=absolute, browser=lifetime.browser)
+
+
+def ends_at_once(before: Kept, wanted: Wanted) -> bool:
+    """Whether the app has asked for deadlines that have passed."""
+    active = replace(before, touched=max(before.touched, wanted.now))
+    return _with_deadlines(active, wanted).deadline <= wanted.now
 
 
 def secret_of(token: str) -> bytes:
@@ -255,6 +284,11 @@ def signed_by(token: str, keys: Sequence[bytes]) -> bytes | None:
         if signer.sign(token[:67]).decode() == token:
             return key
     return None
+
+
+def is_long_lived(token: str) -> bool:
+    """Whether its age says nothing, because its session was given a longer life."""
+    return bool(_ALPHABET.index(token[SECRET][-1]) & 2)
 
 
 def issued_at(token: str) -> float:

@@ -15,9 +15,17 @@ from sessionstore.core.errors import (
     StoreUnavailable,
 )
 from sessionstore.core.state import Status
+from tests.model.commits import Commit, Done, Effect
 from tests.model.oracle import Oracle
-from tests.model.requests import Commit, Done, Effect
-from tests.model.spec import Kept, issued_at, secret_of, signed_by
+from tests.model.spec import (
+    ABSOLUTE,
+    Kept,
+    ends_at_once,
+    is_long_lived,
+    issued_at,
+    secret_of,
+    signed_by,
+)
 from tests.model.stepping import Ran, Running
 
 
@@ -122,6 +130,10 @@ def _written(commit: Commit, effect: Effect, now: Kept, cookie: Cookie | None) -
         assert issued_at(request.token) == int(commit.wanted.now)
     elif request.secret == now.secret:
         assert request.token is not None and request.secret is not None
+        if cookie is None and after.browser and not commit.wanted.writes:
+            # Only touched: a cookie that ends with the browser needs no other Max-Age.
+            assert signed_by(request.token, [request.server.keys[0]]), "not signed anew"
+            return
         token = _token(commit, cookie, effect.handle, request.secret, now)
         assert issued_at(token) == issued_at(request.token), "a token was minted anew"
         request.token = token
@@ -136,7 +148,10 @@ def _token(commit: Commit, cookie: Cookie | None, handle: str, secret: bytes, st
     assert secret_of(cookie.value) == secret, "6: a cookie that does not open its session"
     newest = commit.request.server.keys[0]
     assert signed_by(cookie.value, [newest]), "not signed with the newest key"
-    assert cookie.max_age == math.ceil(stored.deadline - commit.wanted.now)
+    left = math.ceil(stored.deadline - commit.wanted.now)
+    assert cookie.max_age == (None if stored.browser else left)
+    outlives = stored.absolute - issued_at(cookie.value) > ABSOLUTE + 1
+    assert is_long_lived(cookie.value) == outlives, "refused by its age, or never"
     return cookie.value
 
 
@@ -179,7 +194,8 @@ def _was_to_end(commit: Commit) -> bool:
     if wanted.destroy or wanted.leaves or not wanted.writes:
         return True
     return all(
-        isinstance(effect.before, Kept) and not wanted.merged(effect.before)
+        isinstance(effect.before, Kept)
+        and (not wanted.merged(effect.before) or ends_at_once(effect.before, wanted))
         for effect in commit.effects
     )
 

@@ -17,8 +17,9 @@ from sessionstore.core.errors import (
 )
 from sessionstore.core.state import Status
 from sessionstore.stores.base import Store
+from tests.model.commits import Commit, Done, Server
 from tests.model.oracle import Oracle
-from tests.model.requests import Commit, Done, Request, Server
+from tests.model.requests import Request
 from tests.model.situations import situations
 from tests.model.spec import ABSOLUTE, GRACE, IDLE, Reader
 from tests.model.stepping import PausingStore, Ran, Running, Sent, handle_of, held_back

@@ -252,3 +252,8 @@ def cancelled_connection_put_back(patch: pytest.MonkeyPatch) -> None:
         left(self)
 
     patch.setattr(Channel, "left", gives_up)
+
+
+def the_later_deadline_counts(patch: pytest.MonkeyPatch) -> None:
+    """Of two requests that set deadlines at once, the one that commits last is obeyed."""
+    patch.setattr(rotation, "_deadlines_differ", lambda record, base: False)
