@@ -6,12 +6,14 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from sessionstore.stores.base import Store
 from sessionstore.testing import FaultProxy
+from sessionstore.testing.forwarding import Fault
 from tests.support.every_store import AnyStore
 
-FAULTS = ["lost", "lost", "half", "reset", "swallowed"]
+FAULTS: Final[list[Fault]] = ["lost", "lost", "half", "reset", "swallowed"]
 """What leaves a client in doubt, and what does not."""
 TIMEOUT = 0.5
 """Seconds. What is swallowed costs two fifths of it."""
