@@ -75,6 +75,11 @@ class Handshake(_Base):  # type: ignore[misc]
             self._writer.transport.abort()
             self._reader = self._writer = None
 
+    async def disconnect(self, *_: Any, **__: Any) -> None:
+        """redis-py does this when the log-in is refused: at once, too. Over TLS its own waits for
+        the server to say farewell, which a loop that ends meanwhile never hears."""
+        self.drop()
+
     def _host_error(self) -> str:
         return self._endpoint.node
 
