@@ -118,8 +118,9 @@ class Cluster(Topology):
     def _start(self) -> None:
         with self._lock:
             if self._watch is None:
-                self._watch = _Watch(self)
-                self._watch.start()
+                watch = _Watch(self)
+                watch.start()
+                self._watch = watch
 
     def _wake(self) -> None:
         watch = self._watch

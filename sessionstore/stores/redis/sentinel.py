@@ -116,10 +116,19 @@ class Sentinels(Topology):
 
     def _start(self) -> None:
         with self._lock:
-            if not self._watches:
-                self._watches = [_Watch(self, sentinel) for sentinel in self._sentinels]
-                for watch in self._watches:
+            if self._watches:
+                return
+            watches: list[_Watch] = []
+            try:
+                for sentinel in self._sentinels:
+                    watch = _Watch(self, sentinel)
                     watch.start()
+                    watches.append(watch)
+            except Failure:
+                for watch in watches:
+                    watch.stop()
+                raise
+            self._watches = watches
 
     def suspect(self, node: Node) -> None:
         now = time.monotonic()

@@ -133,12 +133,12 @@ class RedisStore(Store):
             yield from self._keys_of(node)
 
     def _primaries(self) -> Sequence[Node]:
-        if not self._topology.primaries():
-            try:
+        try:
+            if not self._topology.primaries():
                 self._topology.wait(time.monotonic() + self.timeout)
-            except Failure as failure:
-                raise failure.error from None
-        return self._topology.primaries()
+            return self._topology.primaries()
+        except Failure as failure:
+            raise failure.error from None
 
     def _keys_of(self, node: Node) -> Iterator[bytes]:
         cursor: bytes | None = None

@@ -42,8 +42,16 @@ class Watcher(ABC):
         self._thread = threading.Thread(target=self._run, name=f"sessionstore-{name}", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
-        self._thread.start()
+        """Begin.
+
+        :raises Failure: the system starts no more threads; this watcher is of no use any more
+        """
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self.forget()
+            text = "no thread can be started to learn where the servers are"
+            raise unavailable(text, self._thread.name, silent=False) from None
 
     @abstractmethod
     def work(self) -> None:

@@ -15,8 +15,10 @@ from sessionstore.core.errors import StoreRefused, StoreUnavailable
 from sessionstore.stores.attempts import Failure, refused, unavailable
 from sessionstore.stores.redis.recent import RecentWrites
 from sessionstore.stores.redis.watching import Knowledge, Watcher
+from sessionstore.stores.url import open_store
 from sessionstore.testing.lifecycle import forked
-from tests.stores.carrying import Stopwatch
+from tests.stores.carrying import Stopwatch, carry
+from tests.support.redis_topologies import RedisCluster, SentinelGroup
 from tests.support.scripted_topology import eventually
 
 
@@ -149,3 +151,26 @@ def test_why_nothing_is_known(failure: Failure, kind: type[Exception]) -> None:
     assert type(caught.value.error) is kind
     knowledge.is_known()
     knowledge.wait(0)
+
+
+@pytest.mark.parametrize("kind", ["sentinel", "cluster"])
+def test_a_system_that_starts_no_more_threads(
+    sentinel_group: SentinelGroup,
+    redis_cluster: RedisCluster,
+    prefix: str,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    """An error with a type; and when threads can be had again, it works."""
+    url = {"sentinel": sentinel_group.url, "cluster": redis_cluster.url}[kind]
+    store = open_store(url, prefix=prefix, timeout=10)
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(StoreUnavailable, match="no thread can be started"):
+            carry(store, "sync", store.load(store.key("h")), 0.2)
+    assert carry(store, "sync", store.load(store.key("h"))) is None
+    store.close()
