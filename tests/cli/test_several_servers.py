@@ -13,6 +13,8 @@ from sessionstore.cli.diagnosis import Finding, Severity
 from sessionstore.cli.doctor import together
 from tests.support.redis_topologies import RedisCluster, SentinelGroup, run_cluster, run_sentinel
 
+pytestmark = pytest.mark.once
+
 Run = Callable[..., Result]
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from tests.model.machine import Sessions
 from tests.model.running import run_model
 from tests.model.situations import EXPECTED
 from tests.support.every_store import AnyStore
+
+pytestmark = pytest.mark.once
 
 MANY = 200
 FEWER = 30

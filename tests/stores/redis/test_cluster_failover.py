@@ -14,6 +14,8 @@ from tests.stores.users import Load, connections_to
 from tests.support.redis_topologies import RedisCluster, RedisNode, run_cluster
 from tests.support.scripted_topology import eventually
 
+pytestmark = pytest.mark.once
+
 TIMEOUT = 0.5
 
 

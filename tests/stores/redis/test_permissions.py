@@ -19,6 +19,8 @@ from tests.stores.carrying import BOTH, carry
 from tests.stores.conftest import LEAST_PRIVILEGE, PASSWORD
 from tests.support.redis_topologies import RedisCluster, RedisNode, SentinelGroup
 
+pytestmark = pytest.mark.once
+
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "stores.md").read_text()
 LOGIN = quote(PASSWORD, safe="")
 

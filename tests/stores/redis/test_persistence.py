@@ -20,6 +20,8 @@ from sessionstore.core.session import Session
 from tests.support.children import Child, scratch_directory
 from tests.support.servers import answers, redis_program, valkey_program
 
+pytestmark = pytest.mark.once
+
 SECRET = "the signing key of the tests, long enough"
 ALWAYS = ("--appendonly", "yes", "--appendfsync", "always")
 THREADS, TASKS = 4, 8

@@ -18,6 +18,8 @@ from tests.stores.users import Load, Users, connections_to
 from tests.support.redis_topologies import SentinelGroup, run_sentinel
 from tests.support.scripted_topology import eventually
 
+pytestmark = pytest.mark.once
+
 TIMEOUT = 0.5
 
 
