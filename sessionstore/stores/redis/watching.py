@@ -83,9 +83,16 @@ class Watcher(ABC):
 
     def wake(self) -> None:
         """From any thread: end the wait that the watcher is in."""
-        # The lock, because once it is closed its number may be that of somebody's connection.
-        with self._speaking, contextlib.suppress(OSError):
-            self._mouth.send(b"!")  # full: it will wake anyway; closed: it has ended
+        # The lock, because once it is closed its number may be that of somebody's connection. Not
+        # waited for: who has it wakes it as well, or has ended it; and in an interpreter that is
+        # shutting down that may be a thread which never runs again.
+        if not self._speaking.acquire(blocking=False):
+            return
+        try:
+            with contextlib.suppress(OSError):
+                self._mouth.send(b"!")  # full: it will wake anyway; closed: it has ended
+        finally:
+            self._speaking.release()
 
     def stop(self) -> None:
         """From any thread: end soon."""

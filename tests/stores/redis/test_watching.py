@@ -174,3 +174,15 @@ def test_a_system_that_starts_no_more_threads(
             carry(store, "sync", store.load(store.key("h")), 0.2)
     assert carry(store, "sync", store.load(store.key("h"))) is None
     store.close()
+
+
+def test_waking_waits_for_nobody() -> None:
+    """An interpreter that shut down hung here: a thread that never ran again had the lock."""
+    owner = Owner()
+    watcher = Watching(owner)
+    done = threading.Thread(target=watcher.stop, daemon=True)
+    with watcher._speaking:
+        done.start()
+        done.join(10)
+        assert not done.is_alive()
+    watcher.forget()
