@@ -25,7 +25,7 @@ PURE = [
     *sorted(PACKAGE.glob("stores/*/failures.py")),
     *(
         PACKAGE / "stores" / "memcached" / f"{module}.py"
-        for module in ("messages", "meta", "binary", "conversation", "login", "examination")
+        for module in ("messages", "meta", "binary", "conversation", "login", "examination", "ring")
     ),
 ]
 

@@ -14,6 +14,7 @@ conversation.py  one connection's bytes: requests numbered, replies matched; TTL
 login.py         what is said first on every connection, as a flow
 failures.py      from an error reply to the typed error, and whether to try again
 endpoint.py      where the server is, and how to log in
+ring.py          which of several servers a key is on, as libmemcached places it
 blocking.py      the sync transport
 channel.py       one asyncio connection: replies matched to requests by their order
 shared.py        the asyncio transport: one connection per event loop, shared by all tasks
