@@ -26,7 +26,7 @@ from sessionstore.core.verbs import Conflict, Exists, Missing, Version
 from sessionstore.core.writing import Writing
 from sessionstore.manager import SessionManager
 from sessionstore.stores.memory import MemoryStore
-from sessionstore.stores.redis.channel import Channel
+from sessionstore.stores.servers.channel import Channel
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 

@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
@@ -142,6 +142,26 @@ def run_memcached_tcp(*options: str) -> Iterator[MemcachedServer]:
 
         with on_free_port(start, accepts) as (port, child):
             yield MemcachedServer(f"memcached://127.0.0.1:{port}", ("127.0.0.1", port), child)
+
+
+@dataclass(frozen=True)
+class MemcachedRing:
+    """Several servers that a store spreads its sessions over.
+
+    :param url: names all of them
+    """
+
+    url: str
+    servers: tuple[MemcachedServer, ...]
+
+
+@contextmanager
+def run_memcached_ring(count: int, *options: str) -> Iterator[MemcachedRing]:
+    """Several open memcached on TCP ports."""
+    with ExitStack() as stack:
+        servers = tuple(stack.enter_context(run_memcached_tcp(*options)) for _ in range(count))
+        hosts = ",".join(server.url.removeprefix("memcached://") for server in servers)
+        yield MemcachedRing(f"memcached://{hosts}", servers)
 
 
 @contextmanager

@@ -49,9 +49,9 @@ def delete(key: bytes, version: Version | None) -> Flow[Deleted | Conflict | Mis
     return (yield from _current(key)) if result is None else result
 
 
-def server() -> Flow[str]:
+def server(route: object = None) -> Flow[str]:
     """The server's name and version."""
-    return (yield from Command(Request(Verb.VERSION), _version))
+    return (yield from Command(Request(Verb.VERSION), _version, route=route))
 
 
 def _current(key: bytes) -> Flow[Conflict | Missing]:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sessionstore.core.errors import ConfigurationError
 from sessionstore.core.flow import Command, Flow
 from sessionstore.core.token import HANDLE_BYTES, handle_text
+from sessionstore.stores.attempts import Failure
 from sessionstore.stores.base import (
     DEFAULT_PREFIX,
     DEFAULT_TIMEOUT,
     Conflict,
     Deleted,
     Entry,
+    Examinable,
     Exists,
     Missing,
+    NodeHealth,
     Store,
     Version,
 )
@@ -23,9 +28,12 @@ from sessionstore.stores.facts import Link, MemcachedFacts
 from sessionstore.stores.location import Location
 from sessionstore.stores.memcached import commands
 from sessionstore.stores.memcached.blocking import BlockingTransport
-from sessionstore.stores.memcached.endpoint import Endpoint, endpoint_from
+from sessionstore.stores.memcached.configuring import topology_from
+from sessionstore.stores.memcached.endpoint import Endpoint
 from sessionstore.stores.memcached.examination import examine
+from sessionstore.stores.memcached.routing import Routing
 from sessionstore.stores.memcached.shared import SharedTransport
+from sessionstore.stores.memcached.topology import Node, Topology
 
 DEFAULT_MAX_CONNECTIONS: Final = 64
 PROBE: Final = bytes(600)
@@ -34,15 +42,16 @@ Its format byte is one that no record has."""
 
 
 class MemcachedStore(Store):
-    """Sessions in one Memcached server.
+    """Sessions in Memcached servers.
 
-    :param max_connections: the most that sync code may have open at once; asyncio code uses one
-        connection per event loop
+    :param topology: which there are
+    :param max_connections: the most that sync code may have open at once to each server; asyncio
+        code uses one connection per event loop and server
     """
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        topology: Topology,
         *,
         prefix: str = DEFAULT_PREFIX,
         timeout: float = DEFAULT_TIMEOUT,
@@ -51,13 +60,14 @@ class MemcachedStore(Store):
         super().__init__(prefix=prefix, timeout=timeout)
         if max_connections < 1:
             raise ConfigurationError(f"max_connections={max_connections!r}: give 1 or more")
-        self._endpoint = endpoint
-        self._blocking = BlockingTransport(endpoint, timeout, max_connections)
-        self._shared = SharedTransport(endpoint, timeout)
+        self._topology = topology
+        routing = Routing(topology, timeout)
+        self._blocking = BlockingTransport(routing, max_connections)
+        self._shared = SharedTransport(routing)
 
     def __repr__(self) -> str:
-        endpoint = self._endpoint
-        return f"<MemcachedStore {endpoint.node} {endpoint.protocol} prefix={self.prefix!r}>"
+        topology = self._topology
+        return f"<MemcachedStore {topology.name} {topology.protocol} prefix={self.prefix!r}>"
 
     def load(self, key: bytes) -> Flow[Entry | None]:
         return commands.load(key)
@@ -76,8 +86,12 @@ class MemcachedStore(Store):
         return commands.delete(key, version)
 
     def server(self) -> Flow[str]:
-        """The server's name and version."""
-        return commands.server()
+        """The servers' names and versions; each of them is asked."""
+        yield from commands.server()  # whichever: after this, it is known which there are
+        names: dict[str, None] = {}
+        for node in self._topology.nodes():
+            names[(yield from commands.server(node))] = None
+        return ", ".join(names)
 
     def execute(self, command: Command[Any], deadline: float) -> Any:
         return self._blocking.execute(command, deadline)
@@ -85,29 +99,59 @@ class MemcachedStore(Store):
     async def aexecute(self, command: Command[Any], deadline: float) -> Any:
         return await self._shared.execute(command, deadline)
 
-    def examine(self) -> Flow[MemcachedFacts]:
-        """How the server is set up, as far as it tells."""
-        key = self.key(handle_text(os.urandom(HANDLE_BYTES)))
-        endpoint = self._endpoint
-        return examine(key, PROBE, _link(endpoint), logged_in=endpoint.credentials is not None)
+    def health(self) -> tuple[NodeHealth, ...]:
+        now = time.monotonic()
+        return tuple(node.health(now) for node in self._topology.nodes())
+
+    def servers(self) -> Mapping[str, Examinable]:
+        """Those that hold sessions."""
+        return {node.name: _OneServer(self, self._blocking, node) for node in self._nodes()}
+
+    def _nodes(self) -> Sequence[Node]:
+        try:
+            self._topology.wait(time.monotonic() + self.timeout)
+        except Failure as failure:
+            raise failure.error from None
+        return self._topology.nodes()
 
     @property
     def connections(self) -> int:
         """How many connections sync code has open, idle and in use."""
-        return self._blocking.pool.open
+        return self._blocking.open
 
     def close(self) -> None:
         self._blocking.close()
         self._shared.sweep()
+        self._topology.close()
 
     async def aclose(self) -> None:
         await self._shared.aclose()
         self.close()
 
 
+class _OneServer:
+    """One of a store's servers, to be examined."""
+
+    def __init__(self, store: MemcachedStore, blocking: BlockingTransport, node: Node) -> None:
+        self.timeout = store.timeout
+        self._key = store.key(handle_text(os.urandom(HANDLE_BYTES)))
+        self._blocking = blocking
+        self._node = node
+
+    def examine(self) -> Flow[MemcachedFacts]:
+        """How the server is set up, as far as it tells."""
+        endpoint = self._node.endpoint
+        logged_in = endpoint.credentials is not None
+        return examine(self._key, PROBE, _link(endpoint), logged_in=logged_in)
+
+    def execute(self, command: Command[Any], deadline: float) -> Any:
+        return self._blocking.execute(command, deadline, self._node)
+
+
 def from_location(location: Location, options: dict[str, Any]) -> MemcachedStore:
     """``memcached://``, ``memcacheds://``, ``memcached+unix://``."""
-    return MemcachedStore(endpoint_from(location, options), **options)
+    topology = topology_from(location, options, options.get("timeout", DEFAULT_TIMEOUT))
+    return MemcachedStore(topology, **options)
 
 
 def _link(endpoint: Endpoint) -> Link:
