@@ -72,7 +72,12 @@ _MEMCACHED_OPTIONS: Final[Mapping[str, Convert]] = {
     "protocol": str,
     "auth_optional": _flag,
 }
-_RING: Final[Mapping[str, Convert]] = {"weights": _weights}
+_FAILOVER: Final[Mapping[str, Convert]] = {
+    "failover": _choice("error", "next"),
+    "failover_after": _seconds,
+    "keep_out": _seconds,
+}
+_RING: Final[Mapping[str, Convert]] = {"weights": _weights, **_FAILOVER}
 _IAM: Final[Mapping[str, Convert]] = {"cache": str, "region": str, "serverless": _flag}
 
 

@@ -177,3 +177,9 @@ class TestMemcachedRing(MemcachedContract):
     @pytest.fixture
     def store(self, prefix: str, memcached_ring: MemcachedRing) -> Iterator[Store]:
         yield from opened(memcached_ring.url, prefix)
+
+
+class TestMemcachedFailover(MemcachedContract):
+    @pytest.fixture
+    def store(self, prefix: str, memcached_ring: MemcachedRing) -> Iterator[Store]:
+        yield from opened(f"{memcached_ring.url}?failover=next", prefix)

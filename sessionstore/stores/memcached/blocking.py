@@ -121,6 +121,18 @@ class Link:
             self._socket.close()
 
 
+def connect(endpoint: Endpoint, until: float) -> Link:
+    """A new connection.
+
+    :raises Failure: connecting or logging in failed
+    """
+
+    def open_link(credential: Credential | None) -> Link:
+        return Link(endpoint, credential, until)
+
+    return log_in(endpoint.credentials, until, endpoint.node, open_link)[0]
+
+
 class BlockingTransport(Pools[Link]):
     """Carries commands for threads.
 
@@ -140,12 +152,7 @@ class BlockingTransport(Pools[Link]):
         return reply
 
     def connect(self, node: Server, until: float) -> Link:
-        endpoint: Endpoint = node.endpoint
-
-        def open_link(credential: Credential | None) -> Link:
-            return Link(endpoint, credential, until)
-
-        return log_in(endpoint.credentials, until, endpoint.node, open_link)[0]
+        return connect(node.endpoint, until)
 
     def exchange(self, request: Exchange) -> Reply:
         pool = self.pool(request.node)

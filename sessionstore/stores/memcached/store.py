@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal, Protocol
 
 from sessionstore.core.errors import ConfigurationError
+from sessionstore.core.expiry import MAX_LIFETIME
 from sessionstore.core.flow import Command, Flow
 from sessionstore.core.token import HANDLE_BYTES, handle_text
 from sessionstore.stores.attempts import Failure
@@ -26,19 +27,38 @@ from sessionstore.stores.base import (
 )
 from sessionstore.stores.facts import Link, MemcachedFacts
 from sessionstore.stores.location import Location
-from sessionstore.stores.memcached import commands
+from sessionstore.stores.memcached import commands, spread
 from sessionstore.stores.memcached.blocking import BlockingTransport
 from sessionstore.stores.memcached.configuring import topology_from
 from sessionstore.stores.memcached.endpoint import Endpoint
 from sessionstore.stores.memcached.examination import examine
+from sessionstore.stores.memcached.membership import Membership
 from sessionstore.stores.memcached.routing import Routing
 from sessionstore.stores.memcached.shared import SharedTransport
 from sessionstore.stores.memcached.topology import Node, Topology
+from sessionstore.stores.memcached.vigil import Watched
 
 DEFAULT_MAX_CONNECTIONS: Final = 64
 PROBE: Final = bytes(600)
 """What stands for a session where there is none to measure: a login and some small attributes.
 Its format byte is one that no record has."""
+
+
+Failover = Literal["error", "next"]
+FAILOVER: Final = ("error", "next")
+DEFAULT_FAILOVER_AFTER: Final = 3.0
+"""Seconds. A server that was only slow, or cut off for less, keeps its sessions."""
+
+
+class _Verbs(Protocol):
+    """Where the keys are is known to these."""
+
+    def load(self, key: bytes) -> Flow[Entry | None]: ...
+    def create(self, key: bytes, value: bytes, ttl: float) -> Flow[Version | Exists]: ...
+    def replace(
+        self, key: bytes, value: bytes, ttl: float, version: Version
+    ) -> Flow[Version | Conflict | Missing]: ...
+    def delete(self, key: bytes, version: Version | None) -> Flow[Deleted | Conflict | Missing]: ...
 
 
 class MemcachedStore(Store):
@@ -47,6 +67,11 @@ class MemcachedStore(Store):
     :param topology: which there are
     :param max_connections: the most that sync code may have open at once to each server; asyncio
         code uses one connection per event loop and server
+    :param failover: what becomes of a lost server's share: ``"error"``: its requests get
+        ``StoreUnavailable`` until it is back; ``"next"``: it goes to the next server
+    :param failover_after: seconds of silence after which a server is lost
+    :param keep_out: seconds for which a lost server that comes back with what it had is kept out;
+        not less than the longest session lives
     """
 
     def __init__(
@@ -56,12 +81,23 @@ class MemcachedStore(Store):
         prefix: str = DEFAULT_PREFIX,
         timeout: float = DEFAULT_TIMEOUT,
         max_connections: int = DEFAULT_MAX_CONNECTIONS,
+        failover: Failover = "error",
+        failover_after: float = DEFAULT_FAILOVER_AFTER,
+        keep_out: float = MAX_LIFETIME,
     ) -> None:
         super().__init__(prefix=prefix, timeout=timeout)
         if max_connections < 1:
             raise ConfigurationError(f"max_connections={max_connections!r}: give 1 or more")
+        if failover not in FAILOVER:
+            raise ConfigurationError(f"failover={failover!r}: one of {', '.join(FAILOVER)}")
+        self._verbs: _Verbs = commands
+        membership = None
+        if failover == "next":
+            membership = Membership(topology, silence=failover_after, keep_out=keep_out)
+            topology = Watched(membership, f"{prefix}:left-out".encode(), keep_out)
+            self._verbs = spread
         self._topology = topology
-        routing = Routing(topology, timeout)
+        routing = Routing(topology, timeout, membership=membership)
         self._blocking = BlockingTransport(routing, max_connections)
         self._shared = SharedTransport(routing)
 
@@ -70,20 +106,20 @@ class MemcachedStore(Store):
         return f"<MemcachedStore {topology.name} {topology.protocol} prefix={self.prefix!r}>"
 
     def load(self, key: bytes) -> Flow[Entry | None]:
-        return commands.load(key)
+        return self._verbs.load(key)
 
     def create(self, key: bytes, value: bytes, ttl: float) -> Flow[Version | Exists]:
-        return commands.create(key, value, ttl)
+        return self._verbs.create(key, value, ttl)
 
     def replace(
         self, key: bytes, value: bytes, ttl: float, version: Version
     ) -> Flow[Version | Conflict | Missing]:
-        return commands.replace(key, value, ttl, version)
+        return self._verbs.replace(key, value, ttl, version)
 
     def delete(
         self, key: bytes, version: Version | None = None
     ) -> Flow[Deleted | Conflict | Missing]:
-        return commands.delete(key, version)
+        return self._verbs.delete(key, version)
 
     def server(self) -> Flow[str]:
         """The servers' names and versions; each of them is asked."""
