@@ -32,7 +32,11 @@ class Placed(int):
 
 def load(key: bytes) -> Flow[Entry | None]:
     """From wherever it is."""
-    places: Places = yield from Command(Look.PLACES, key=key)
+    return (yield from _found(key, write=False))
+
+
+def _found(key: bytes, *, write: bool) -> Flow[Entry | None]:
+    places: Places = yield from Command(Look.PLACES, key=key, write=write)
     for node in places.look:
         entry = yield from commands.load(key, node)
         if entry is not None:
@@ -42,7 +46,7 @@ def load(key: bytes) -> Flow[Entry | None]:
 
 def create(key: bytes, value: bytes, ttl: float) -> Flow[Version | Exists]:
     """On the first server that everybody knows to be in."""
-    places: Places = yield from Command(Look.PLACES, key=key)
+    places: Places = yield from Command(Look.PLACES, key=key, write=True)
     node = places.make[0]
     result = yield from commands.create(key, value, ttl, node)
     return result if isinstance(result, Exists) else Placed.on(node, result)
@@ -67,7 +71,7 @@ def delete(key: bytes, version: Version | None) -> Flow[Deleted | Conflict | Mis
         return _placed(result, version.node) if isinstance(result, Conflict) else result
     if version is not None:
         return (yield from _current(key))
-    nodes: Sequence[Node] = yield from Command(Look.EVERYWHERE, key=key)
+    nodes: Sequence[Node] = yield from Command(Look.EVERYWHERE, key=key, write=True)
     outcome: Deleted | Missing = Missing()
     for node in nodes:
         result = yield from commands.delete(key, None, node)
@@ -78,7 +82,7 @@ def delete(key: bytes, version: Version | None) -> Flow[Deleted | Conflict | Mis
 
 def _current(key: bytes) -> Flow[Conflict | Missing]:
     """For a version of another store's, which nothing has."""
-    entry = yield from load(key)
+    entry = yield from _found(key, write=True)
     return Missing() if entry is None else Conflict(entry)
 
 
