@@ -1,7 +1,9 @@
 """Which of several servers a key is on: ketama consistent hashing, as libmemcached places keys.
 
 Every node has points on a ring of 2**32, in proportion to its weight; a key belongs to the node
-of the first point at or after the key's own. A node that comes or goes moves only its own share.
+of the first point at or after the key's own. Where all weights are equal, a node that comes or
+goes moves its own share of the keys and nothing else. Where they are not, it changes how many
+points the others have, and moves some keys between them: 7 % as a weight of 3 joins three of 1.
 
 The placement is libmemcached's "weighted ketama" (``update_continuum`` in its ``hosts.cc`` and
 ``dispatch_host`` in its ``hash.cc``): pylibmc and PHP's Memcached with ``ketama_weighted``, and
