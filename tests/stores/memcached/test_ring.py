@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import sys
 from collections import Counter
 from collections.abc import Iterable
-from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pymemcache.client.hash import HashClient
 from uhashring import HashRing
 
 from sessionstore.core.errors import ConfigurationError
 from sessionstore.stores.memcached.ring import Member, Ring, ketama_label
 from tests.stores.memcached.placement import SERVERS, Server, keys, libmemcached, recorded
+from tests.support.memcached_clients import WITH_PYLIBMC, pymemcache_client
 
 KEYS = keys(4000)
 POINTS = 160
@@ -49,14 +46,6 @@ def deviation(share: float, samples: int, points: int) -> float:
     return math.sqrt(share * (1 - share) * (1 / points + 1 / samples))
 
 
-@pytest.fixture(scope="module")
-def pylibmc() -> ModuleType:
-    """libmemcached, in the wheel of pylibmc."""
-    if sys.version_info >= (3, 12) or sys.platform != "linux":
-        pytest.skip("pylibmc has no wheel for this Python; it is held to what was recorded")
-    return importlib.import_module("pylibmc")
-
-
 @pytest.mark.parametrize("case", SERVERS)
 def test_keys_are_where_libmemcached_was_recorded_to_put_them(case: str) -> None:
     expected = recorded(case)
@@ -64,8 +53,9 @@ def test_keys_are_where_libmemcached_was_recorded_to_put_them(case: str) -> None
     assert owners(ring_of(SERVERS[case]), keys(1000)) == expected
 
 
+@WITH_PYLIBMC
 @pytest.mark.parametrize("case", SERVERS)
-def test_keys_are_where_libmemcached_puts_them(pylibmc: ModuleType, case: str) -> None:
+def test_keys_are_where_libmemcached_puts_them(case: str) -> None:
     servers = SERVERS[case]
     assert owners(ring_of(servers), KEYS) == libmemcached(servers, KEYS)
 
@@ -78,38 +68,13 @@ SOME_SERVERS = st.lists(
 )
 
 
+@WITH_PYLIBMC
 @given(SOME_SERVERS, st.lists(st.binary(min_size=1, max_size=20).map(bytes.hex), max_size=50))
 def test_keys_are_where_libmemcached_puts_them_whatever_the_servers(
-    pylibmc: ModuleType, servers: list[Server], names: list[str]
+    servers: list[Server], names: list[str]
 ) -> None:
     asked = names + KEYS[:100]
     assert owners(ring_of(servers), asked) == libmemcached(servers, asked)
-
-
-class Ketama:
-    """A ring for pymemcache, of uhashring's: docs/memcached.md tells of it.
-
-    pymemcache names a server ``host:port``, where libmemcached leaves out 11211.
-    """
-
-    def __init__(self) -> None:
-        self._ring = HashRing(hash_fn="ketama")
-        self._names: dict[str, str] = {}
-
-    def add_node(self, name: str) -> None:
-        label = name.removesuffix(":11211")
-        self._names[label] = name
-        self._ring.add_node(label)
-
-    def remove_node(self, name: str) -> None:
-        self._ring.remove_node(name.removesuffix(":11211"))
-
-    def get_node(self, key: str) -> str | None:
-        return self._names.get(self._ring.get_node(key))
-
-
-def pymemcache(servers: list[Server]) -> HashClient:
-    return HashClient([(host, port) for host, port, _ in servers], hasher=Ketama)
 
 
 UNWEIGHTED = [case for case, servers in SERVERS.items() if len({w for *_, w in servers}) == 1]
@@ -118,7 +83,7 @@ UNWEIGHTED = [case for case, servers in SERVERS.items() if len({w for *_, w in s
 @pytest.mark.parametrize("case", [case for case in UNWEIGHTED if case != "Unix sockets"])
 def test_keys_are_where_pymemcache_puts_them(case: str) -> None:
     servers = SERVERS[case]
-    client, ring = pymemcache(servers), ring_of(servers)
+    client, ring = pymemcache_client([it[:2] for it in servers]), ring_of(servers)
     names = [f"{host}:{port}" for host, port, _ in servers]
     assert [names[owner] for owner in owners(ring, KEYS)] == list(map(client.hasher.get_node, KEYS))
     client.close()
@@ -126,7 +91,7 @@ def test_keys_are_where_pymemcache_puts_them(case: str) -> None:
 
 def test_when_pymemcache_takes_a_server_for_dead_its_keys_go_where_the_walk_goes() -> None:
     servers = SERVERS["other ports"]
-    client, ring = pymemcache(servers), ring_of(servers)
+    client, ring = pymemcache_client([it[:2] for it in servers]), ring_of(servers)
     client.hasher.remove_node("127.0.0.1:11213")
     for key in KEYS:
         alive = next(node for node in ring.walk(key.encode()) if node != 1)
