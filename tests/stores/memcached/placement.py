@@ -27,6 +27,11 @@ SERVERS: Final[dict[str, list[Server]]] = {
     "sizes in MiB": [("a", 11211, 1024), ("b", 11211, 4096), ("c", 11211, 512), ("d", 11211, 4096)],
     # 40 * 3 * 29 / 60 is 58, and 57.999996 in 24 bits.
     "a weight that C's float rounds down": [("a", 11211, 29), ("b", 11211, 30), ("c", 11211, 1)],
+    "a point that two servers share": [("10.1.2.232", 11211, 1), ("10.1.3.107", 11211, 1)],
+    "a point that two share, the other way round": [
+        ("10.1.3.107", 11211, 1),
+        ("10.1.2.232", 11211, 1),
+    ],
     "one server": [("10.0.0.1", 11211, 3)],
 }
 RECORD: Final = Path(__file__).with_suffix(".json")
