@@ -38,14 +38,16 @@ class Ketama:
         return self._names.get(self._ring.get_node(key))
 
 
-def pymemcache_client(servers: Sequence[tuple[str, int]]) -> HashClient:
-    """pymemcache on one ring of several servers."""
-    return HashClient(servers, hasher=Ketama, no_delay=True, default_noreply=False)
+def pymemcache_client(servers: Sequence[tuple[str, int, int]]) -> HashClient:
+    """pymemcache on one ring of several servers: host, port, and a weight, which is 1."""
+    assert all(weight == 1 for *_, weight in servers), "a hasher of pymemcache's is told none"
+    places = [(host, port) for host, port, _ in servers]
+    return HashClient(places, hasher=Ketama, no_delay=True, default_noreply=False)
 
 
-def pylibmc_client(servers: Sequence[tuple[str, int]]) -> Any:
+def pylibmc_client(servers: Sequence[tuple[str, int, int]]) -> Any:
     """pylibmc on one ring of several servers, for tests that are marked ``WITH_PYLIBMC``."""
     import pylibmc
 
-    addresses = [f"{host}:{port}" for host, port in servers]
+    addresses = [f"{host}:{port}:{weight}" for host, port, weight in servers]
     return pylibmc.Client(addresses, behaviors={"ketama_weighted": True})

@@ -85,7 +85,7 @@ def test_keys_are_where_libmemcached_puts_them_whatever_the_servers(
 @pytest.mark.parametrize("case", ["the default port", "other ports", "host names", "IPv6"])
 def test_keys_are_where_pymemcache_puts_them(case: str) -> None:
     servers = SERVERS[case]
-    client, ring = pymemcache_client([it[:2] for it in servers]), ring_of(servers)
+    client, ring = pymemcache_client(servers), ring_of(servers)
     names = [f"{host}:{port}" for host, port, _ in servers]
     assert [names[owner] for owner in owners(ring, KEYS)] == list(map(client.hasher.get_node, KEYS))
     client.close()
@@ -93,7 +93,7 @@ def test_keys_are_where_pymemcache_puts_them(case: str) -> None:
 
 def test_when_pymemcache_takes_a_server_for_dead_its_keys_go_where_the_walk_goes() -> None:
     servers = SERVERS["other ports"]
-    client, ring = pymemcache_client([it[:2] for it in servers]), ring_of(servers)
+    client, ring = pymemcache_client(servers), ring_of(servers)
     client.hasher.remove_node("127.0.0.1:11213")
     for key in KEYS:
         alive = next(node for node in ring.walk(key.encode()) if node != 1)
