@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,7 +121,7 @@ def run_memcached_tls(*, sasl: bool = False, mutual: bool = False) -> Iterator[M
 
         def start(port: int) -> Child:
             listen = ["-l", "127.0.0.1", "-p", str(port), "-U", "0", *_as_root()]
-            return Child([program, *listen, "-Z", "-o", tls, *login], directory, env=env)
+            return _child([program, *listen, "-Z", "-o", tls, *login], directory, env)
 
         with on_free_port(start, accepts) as (port, child):
             url = f"memcacheds://{_login(password)}@localhost:{port}?ca={quote(str(files.ca))}"
@@ -138,7 +139,7 @@ def run_memcached_tcp(*options: str) -> Iterator[MemcachedServer]:
 
         def start(port: int) -> Child:
             listen = ["-l", "127.0.0.1", "-p", str(port), "-U", "0", *_as_root()]
-            return Child([program, *listen, *options], directory)
+            return _child([program, *listen, *options], directory)
 
         with on_free_port(start, accepts) as (port, child):
             yield MemcachedServer(f"memcached://127.0.0.1:{port}", ("127.0.0.1", port), child)
@@ -170,13 +171,19 @@ def _on_unix_socket(
 ) -> Iterator[tuple[Path, Child]]:
     program = require_binary("memcached", "memcached")
     path = directory / "memcached.sock"
-    child = Child([program, "-s", str(path), "-U", "0", *_as_root(), *options], directory, env=env)
+    child = _child([program, "-s", str(path), "-U", "0", *_as_root(), *options], directory, env)
     try:
         # Bound and listening at once: there is no moment between.
         child.wait_until(path.exists)
         yield path, child
     finally:
         child.stop()
+
+
+def _child(command: Sequence[str], directory: Path, env: Mapping[str, str] | None = None) -> Child:
+    # Asked politely, it ends at the next tick of its clock: up to a second later. It has nothing
+    # to put away.
+    return Child(command, directory, env=env, stop_signal=signal.SIGKILL)
 
 
 def _as_root() -> list[str]:
