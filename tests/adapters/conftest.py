@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 import redis
 
+from tests.support.leaks import nothing_leaks
 from tests.support.servers import RedisServer
 from tests.support.sites import DjangoSite, FlaskSite, Site, StarletteSite
+
+__all__ = ["nothing_leaks"]
 
 SITES: dict[str, type[Site]] = {site.name: site for site in (FlaskSite, DjangoSite, StarletteSite)}
 

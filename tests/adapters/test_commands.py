@@ -12,7 +12,8 @@ import redis
 from sessionstore.core import record
 from sessionstore.core.sealing import Sealer
 from tests.adapters.conftest import Counting, MakeSite
-from tests.support.sites import COOKIE, SECRET, Browser, Site
+from tests.support.calling import COOKIE
+from tests.support.sites import SECRET, Site, begun
 
 LOAD = {"get": 1}
 LUA_INSIDE = {"getrange", "get", "set", "del", "exists", "pttl", "pexpire"}
@@ -27,12 +28,6 @@ def total(commands: dict[str, int], loads: int) -> int:
     sent = {name: calls for name, calls in commands.items() if name not in LUA_INSIDE}
     creates = commands.get("set", 0) - scripts if not scripts else 0
     return sum(sent.values()) + loads + max(0, creates)
-
-
-def begun(site: Site, **values: Any) -> Browser:
-    browser = site.browser()
-    browser.do(lambda session: session.update(values))
-    return browser
 
 
 @pytest.fixture

@@ -11,19 +11,10 @@ import pytest
 import redis
 
 from tests.adapters.conftest import Counting, MakeSite
-from tests.support.sites import Answer, Browser, Site
+from tests.support.calling import Answer
+from tests.support.sites import Site, begun, look
 
 Keys = Callable[[], dict[bytes, bytes]]
-
-
-def look(session: Any) -> Any:
-    return dict(session.items())
-
-
-def begun(site: Site, **values: Any) -> Browser:
-    browser = site.browser()
-    browser.do(lambda session: session.update(values))
-    return browser
 
 
 def is_void(answer: Answer) -> bool:

@@ -10,14 +10,7 @@ from typing import Any
 import pytest
 
 from tests.adapters.conftest import MakeSite
-from tests.support.sites import Browser, Site
-
-
-def begun(site: Site, **values: Any) -> Browser:
-    browser = site.browser()
-    browser.do(lambda session: session.update(values))
-    return browser
-
+from tests.support.sites import Browser, Site, begun
 
 USES: dict[str, Callable[[Any], Any]] = {
     "get": lambda session: session.get("a"),

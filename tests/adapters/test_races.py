@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from tests.adapters.conftest import Counting, MakeSite
+from tests.support.calling import Answer
 from tests.support.memcached_servers import MemcachedServer
 from tests.support.servers import RedisServer
-from tests.support.sites import Answer, Browser, Site
+from tests.support.sites import Browser, Site, begun, look
 
 Keys = Callable[[], Collection[bytes]]
 
@@ -43,16 +44,6 @@ def keys(kind: str, prefix: str, request: pytest.FixtureRequest) -> Keys:
             return list(client.scan_iter(match=pattern + b"*"))
 
     return read
-
-
-def look(session: Any) -> Any:
-    return dict(session.items())
-
-
-def begun(site: Site, **values: Any) -> Browser:
-    browser = site.browser()
-    browser.do(lambda session: session.update(values))
-    return browser
 
 
 def was_refused(answer: Answer) -> bool:
