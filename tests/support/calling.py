@@ -25,6 +25,7 @@ class Answer:
     result: Any = None
     error: BaseException | None = None
     reprs: list[str] = field(default_factory=list)
+    cookie_name: str = COOKIE
 
     def header(self, name: str) -> str | None:
         """All values of a header, joined; None if there are none."""
@@ -37,7 +38,7 @@ class Answer:
         return [
             value.strip()  # Django's own begins with a space
             for key, value in self.headers
-            if key.lower() == "set-cookie" and value.strip().startswith(f"{COOKIE}=")
+            if key.lower() == "set-cookie" and value.strip().startswith(f"{self.cookie_name}=")
         ]
 
     @property

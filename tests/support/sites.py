@@ -70,15 +70,24 @@ class Site(ABC):
     """One framework's site.
 
     :param store: an open store, or a URL to open here
+    :param cookie_name: with the prefix ``__Host-`` the cookie gets what that needs
     :param settings: ``SessionConfig`` settings in lower case, and ``secret_key_fallbacks``
     """
 
     name: str
 
-    def __init__(self, store: Store | str, secret: str = SECRET, **settings: Any) -> None:
+    def __init__(
+        self,
+        store: Store | str,
+        secret: str = SECRET,
+        cookie_name: str = COOKIE,
+        **settings: Any,
+    ) -> None:
         self._owned = isinstance(store, str)
         self.store = open_store(store) if isinstance(store, str) else store
         self.secret = secret
+        self.cookie_name = cookie_name
+        self.secure = cookie_name.startswith("__Host-")
         self.settings = settings
 
     def request(self, action: Action, cookie: bytes | None = None) -> Answer:
@@ -101,6 +110,7 @@ class Site(ABC):
         finally:
             del _actions[number]
         answer = answers[0]
+        answer.cookie_name = self.cookie_name
         answer.result = outcome.get("result")
         answer.error = outcome.get("error", answer.error)
         answer.reprs = outcome.get("reprs", [])
@@ -149,7 +159,7 @@ class Browser:
 
     def get(self, action: Action = lambda session: None) -> Answer:
         """Send a request and keep what it sets."""
-        header = None if self.cookie is None else f"{COOKIE}={self.cookie}".encode()
+        header = None if self.cookie is None else f"{self.site.cookie_name}={self.cookie}".encode()
         answer = self.site.request(action, header)
         for value in answer.set_cookies:
             self.cookie = cookie_value(value)
@@ -183,18 +193,20 @@ def cookie_value(set_cookie: str) -> str | None:
 class FlaskSite(Site):
     name = "flask"
 
-    def __init__(self, store: Store | str, secret: str = SECRET, **settings: Any) -> None:
-        super().__init__(store, secret, **settings)
+    def __init__(self, store: Store | str, *arguments: str, **settings: Any) -> None:
+        super().__init__(store, *arguments, **settings)
+        settings = self.settings
         import flask
 
         from sessionstore.flask import SessionStore
 
         app = flask.Flask("site")
-        app.config["SECRET_KEY"] = secret
+        app.config["SECRET_KEY"] = self.secret
         fallbacks = settings.pop("secret_key_fallbacks", None)
         if fallbacks is not None:
             app.config["SECRET_KEY_FALLBACKS"] = list(fallbacks)
-        app.config["SESSION_COOKIE_NAME"] = COOKIE
+        app.config["SESSION_COOKIE_NAME"] = self.cookie_name
+        app.config["SESSION_COOKIE_SECURE"] = self.secure
         app.config["SESSIONSTORE_STORE"] = self.store
         app.config.update({f"SESSIONSTORE_{name.upper()}": settings[name] for name in settings})
         SessionStore(app)
@@ -217,8 +229,9 @@ class FlaskSite(Site):
 class StarletteSite(AsyncSite):
     name = "starlette"
 
-    def __init__(self, store: Store | str, secret: str = SECRET, **settings: Any) -> None:
-        super().__init__(store, secret, **settings)
+    def __init__(self, store: Store | str, *arguments: str, **settings: Any) -> None:
+        super().__init__(store, *arguments, **settings)
+        settings = self.settings
         from starlette.applications import Starlette
         from starlette.middleware import Middleware
         from starlette.requests import Request
@@ -240,13 +253,16 @@ class StarletteSite(AsyncSite):
             middleware=[
                 Middleware(
                     SessionMiddleware,
-                    secret_key=secret,
-                    session_cookie=COOKIE,
+                    secret_key=self.secret,
+                    session_cookie=self.cookie_name,
+                    https_only=self.secure,
                     store=self.store,
                     **settings,
                 )
             ],
         )
+        # Starlette leaves this to the first request, or the server's lifespan.
+        self.app.middleware_stack = self.app.build_middleware_stack()
 
     async def asend(self, number: str, cookie: bytes | None) -> Answer:
         return await cancellable(asgi_send(self.app, number, cookie))
@@ -256,10 +272,11 @@ class DjangoSite(Site):
     """Django under our middleware, on WSGI."""
 
     name = "django"
-    middleware = ("sessionstore.django.SessionMiddleware",)
+    middleware: tuple[str, ...] = ("sessionstore.django.SessionMiddleware",)
 
-    def __init__(self, store: Store | str, secret: str = SECRET, **settings: Any) -> None:
-        super().__init__(store, secret, **settings)
+    def __init__(self, store: Store | str, *arguments: str, **settings: Any) -> None:
+        super().__init__(store, *arguments, **settings)
+        settings = self.settings
         from tests.support import django_project
 
         django_project.configure()
@@ -273,10 +290,11 @@ class DjangoSite(Site):
             override_settings,
             ROOT_URLCONF=(path("", self._make_view()),),
             MIDDLEWARE=list(self.middleware),
-            SECRET_KEY=secret,
+            SECRET_KEY=self.secret,
             SECRET_KEY_FALLBACKS=fallbacks,
             SESSION_ENGINE="sessionstore.django",
-            SESSION_COOKIE_NAME=COOKIE,
+            SESSION_COOKIE_NAME=self.cookie_name,
+            SESSION_COOKIE_SECURE=self.secure,
             SESSION_SAVE_EVERY_REQUEST=every,
             SESSIONSTORE={"STORE": self.store}
             | {name.upper(): settings[name] for name in settings},
