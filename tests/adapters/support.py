@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -53,3 +54,11 @@ Make = Callable[[], bytes | str]
 def each(**values: Make) -> pytest.MarkDecorator:
     """A test for each of these cookies' values, made when it runs."""
     return pytest.mark.parametrize("make", values.values(), ids=list(values))
+
+
+@contextmanager
+def little_work(seconds: float) -> Iterator[None]:
+    """At most so much of this process's own CPU time, which no other process adds to."""
+    before = time.process_time()
+    yield
+    assert time.process_time() - before < seconds

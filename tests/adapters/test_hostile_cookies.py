@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from itsdangerous import TimestampSigner, URLSafeTimedSerializer
 
 from tests.adapters.conftest import Counting
-from tests.adapters.support import Make, cookie, costs_nothing, each, is_new, mint, signer
+from tests.adapters.support import (
+    Make,
+    cookie,
+    costs_nothing,
+    each,
+    is_new,
+    little_work,
+    mint,
+    signer,
+)
 from tests.support.calling import COOKIE
 from tests.support.sites import SECRET, Site, begun, look
 
@@ -85,14 +93,6 @@ def test_row03_what_has_no_tokens_form_is_refused_before_any_hmac(
     assert commands == {}
     assert hmacs == []
     costs_nothing(site, counting, value)
-
-
-@contextmanager
-def little_work(seconds: float) -> Iterator[None]:
-    """At most so much of this process's own CPU time, which no other process adds to."""
-    before = time.process_time()
-    yield
-    assert time.process_time() - before < seconds
 
 
 @each(
