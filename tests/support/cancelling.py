@@ -1,9 +1,10 @@
-"""Cancels an asyncio task at exactly one of its awaits."""
+"""Ends requests in the middle: asyncio's at exactly one of their awaits, others by a signal."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import signal
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
@@ -51,6 +52,26 @@ def _cancelled_at(number: int, coroutine: Coroutine[Any, Any, T]) -> Generator[A
         except BaseException as caught:  # noqa: BLE001 - it is the coroutine's
             error = caught
     raise AssertionError
+
+
+class Interrupted(BaseException):
+    """Not KeyboardInterrupt, which would end the test run if it came too early or too late."""
+
+
+@contextmanager
+def interrupted_after(seconds: float) -> Iterator[None]:
+    """Raises :class:`Interrupted` in this block, in the main thread, as a worker's timeout does."""
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def django_middleware(get_response: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
