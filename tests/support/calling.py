@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -134,12 +134,5 @@ async def asgi_send(app: Any, number: str, cookie: bytes | None) -> Answer:
 
 def run_in_thread(coroutine: Any) -> Any:
     """Run a coroutine on an event loop of its own, also from inside another one."""
-    result: list[Any] = []
-
-    def work() -> None:
-        result.append(asyncio.run(coroutine))
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    return result[0]
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(asyncio.run, coroutine).result()
