@@ -38,13 +38,16 @@ def flask_cookie() -> str:
     return text
 
 
-@each(
-    unsigned=lambda: "A" * 16 + "." + "B" * 43,
-    forged=lambda: mint()[:-43] + "A" * 43,
-    another_key=lambda: signer("x" * 32).mint("A" * 16, b"s" * 32, 0, time.time()).text,
-    another_salt=other_salt,
-    flasks_own=flask_cookie,
-)
+UNSIGNED: dict[str, Make] = {
+    "unsigned": lambda: "A" * 16 + "." + "B" * 43,
+    "forged": lambda: mint()[:-43] + "A" * 43,
+    "another_key": lambda: signer("x" * 32).mint("A" * 16, b"s" * 32, 0, time.time()).text,
+    "another_salt": other_salt,
+    "flasks_own": flask_cookie,
+}
+
+
+@each(**UNSIGNED)
 def test_row01_what_we_have_not_signed_is_nobodys(
     site: Site, counting: Counting, make: Make
 ) -> None:
@@ -95,34 +98,38 @@ def test_row03_what_has_no_tokens_form_is_refused_before_any_hmac(
     costs_nothing(site, counting, value)
 
 
-@each(
-    crlf=lambda: r'"a\015\012b"',
-    nul=lambda: r'"a\000b"',
+ESCAPED: dict[str, Make] = {
+    "crlf": lambda: r'"a\015\012b"',
+    "nul": lambda: r'"a\000b"',
     # Each is the text that a framework's own parser would make a good token of.
-    token=lambda: '"\\101' + mint()[1:] + '"',
-    token_and_crlf=lambda: f'"{mint()}\\015\\012"',
-    quoted_token=lambda: f'"{mint()}"',
-)
+    "token": lambda: '"\\101' + mint()[1:] + '"',
+    "token_and_crlf": lambda: f'"{mint()}\\015\\012"',
+    "quoted_token": lambda: f'"{mint()}"',
+}
+
+
+@each(**ESCAPED)
 def test_row04_escapes_are_not_decoded(site: Site, counting: Counting, make: Make) -> None:
     costs_nothing(site, counting, make())
 
 
-@each(
-    ff=lambda: b"\xff" * 111,
-    utf8=lambda: "é" * 55 + "x",
-    lone_surrogate=lambda: b"\xed\xa0\x80" * 37,
-    backslashes=lambda: BACKSLASHES,
-    escaped_backslashes=lambda: '"' + "\\134" * 20_000 + '"',
-)
+BACKSLASHES = '"' + "\\" * 20_000 + '"'
+"""Takes the parser of a Python without the fix of CVE-2024-7592 quadratic time."""
+STRANGE: dict[str, Make] = {
+    "ff": lambda: b"\xff" * 111,
+    "utf8": lambda: "é" * 55 + "x",
+    "lone_surrogate": lambda: b"\xed\xa0\x80" * 37,
+    "backslashes": lambda: BACKSLASHES,
+    "escaped_backslashes": lambda: '"' + "\\134" * 20_000 + '"',
+}
+
+
+@each(**STRANGE)
 def test_row05_strange_bytes_are_nobodys_and_cost_little(
     site: Site, counting: Counting, make: Make
 ) -> None:
     with little_work(0.5):
         costs_nothing(site, counting, make())
-
-
-BACKSLASHES = '"' + "\\" * 20_000 + '"'
-"""Takes the parser of a Python without the fix of CVE-2024-7592 quadratic time."""
 
 
 @pytest.mark.parametrize(
@@ -139,14 +146,17 @@ def test_row05_a_neighbour_of_the_cookie_costs_little(
     assert answer.status == 200
 
 
-@each(
-    equals=lambda: mint() + "=",
-    crlf=lambda: mint() + "%0d%0a",
-    newline=lambda: mint() + "\n",
-    carriage_return=lambda: mint() + "\r\n",
-    non_ascii_digit=lambda: mint()[:-1] + "٣",
-    non_ascii_letter=lambda: mint().encode()[:-1] + b"\xe1",
-)
+ALIKE: dict[str, Make] = {
+    "equals": lambda: mint() + "=",
+    "crlf": lambda: mint() + "%0d%0a",
+    "newline": lambda: mint() + "\n",
+    "carriage_return": lambda: mint() + "\r\n",
+    "non_ascii_digit": lambda: mint()[:-1] + "٣",
+    "non_ascii_letter": lambda: mint().encode()[:-1] + b"\xe1",
+}
+
+
+@each(**ALIKE)
 def test_row06_what_decodes_alike_is_refused(site: Site, counting: Counting, make: Make) -> None:
     costs_nothing(site, counting, make())
 
