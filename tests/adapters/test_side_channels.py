@@ -1,7 +1,7 @@
 """Whether a client can tell an unknown handle from a wrong secret: by the answer, or by its time.
 
-Only somebody with a token of this site's own signing can ask at all. What such a token's owner would
-learn is whether that session is still there.
+Only somebody with a token that this site has signed can ask at all. What they would learn is
+whether that session is still there.
 """
 
 from __future__ import annotations
@@ -33,15 +33,12 @@ ACTIONS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+_NEW = re.compile(r"(?<=sid=)[\w.-]{111}|(?<=expires=)[^;]*GMT", re.IGNORECASE)
+
+
 def seen(answer: Answer) -> tuple[int, list[tuple[str, str]], bytes, Any]:
     """All that there is to see, but for what is new in each answer: a token, and the time."""
-    headers = [
-        (
-            name,
-            re.sub(r"(?<=sid=)[\w.-]{111}|(?<=expires=)[^;]*GMT", "*", value, flags=re.IGNORECASE),
-        )
-        for name, value in answer.headers
-    ]
+    headers = [(name, _NEW.sub("*", value)) for name, value in answer.headers]
     return answer.status, headers, answer.body, answer.result
 
 
