@@ -60,13 +60,17 @@ class MemcachedServer:
         lines = self._ask(b"lru_crawler metadump hash\r\n")
         return [unquote_to_bytes(line.split(b" ")[0].removeprefix(b"key=")) for line in lines]
 
-    def _ask(self, request: bytes) -> list[bytes]:
+    def put(self, key: bytes, value: bytes, flags: int) -> None:
+        """Store a value on an open server on a Unix socket, past the store."""
+        self._ask(b"set %b %d 0 %d\r\n%b\r\n" % (key, flags, len(value), value), b"STORED\r\n")
+
+    def _ask(self, request: bytes, end: bytes = b"END\r\n") -> list[bytes]:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(10)
             connection.connect(str(self.socket))
             connection.sendall(request)
             reply = b""
-            while not reply.endswith(b"END\r\n"):
+            while not reply.endswith(end):
                 reply += connection.recv(65536)
         return reply.splitlines()[:-1]
 
