@@ -230,10 +230,11 @@ class Writing:
 
     def _decode(self, state: State, conflict: Conflict) -> Record | None:
         try:
-            return record.decode(conflict.entry.value, _held(state).handle, self._sealer)
+            theirs = record.decode(conflict.entry.value, _held(state).handle, self._sealer)
         except RecordUnreadable as error:
             state.report(f"{UNREADABLE}:{error.reason}")
             return None
+        return self._config.limits.hold(theirs)
 
     # -- afterwards --
 

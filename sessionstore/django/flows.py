@@ -233,6 +233,10 @@ class SessionFlows(SessionBase):
 
     # -- lifetimes --
 
+    def get_session_cookie_age(self) -> int:
+        """Seconds: ``SESSION_COOKIE_AGE``, or less where an assurance level wants less."""
+        return int(min(super().get_session_cookie_age(), get_manager().config.limits.idle))
+
     def _wish_lifetime(self, state: State) -> None:
         """An explicit wish only where this request makes one: a session keeps its timeouts."""
         values, before = self._session_cache, state.originals
