@@ -165,6 +165,10 @@ class SessionConfig:
         """All encryption keys, newest first."""
         return tuple(map(_as_bytes, self.encryption_keys))
 
+    def touch_interval_for(self, idle: float) -> float:
+        """Seconds of activity that a session with this idle timeout need not record."""
+        return idle / 10 if self.touch_interval is None else self.touch_interval
+
     @property
     def limits(self) -> Limits:
         """The longest that any session may last here."""

@@ -9,6 +9,7 @@ lists our write id is our own success.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -155,6 +156,10 @@ class Writing:
         after = rotation.following(
             found, intent, attributes, self._config, request.now, request.entropy
         )
+        if self._leaves_key_behind(state):
+            # The next response is to find that a touch is due, and so to send the cookie anew.
+            touched = request.now - self._config.touch_interval_for(after.idle)
+            after = replace(after, touched=max(found.touched, touched))
         # A secret that this request has made and nobody has seen yet is as good as a new one.
         unseen = state.minted and not state.headers_sent
         wanted = intent.rotate or (intent.changes_hands and not unseen)
@@ -165,6 +170,10 @@ class Writing:
         secret = rotation.new_secret(request.entropy)
         grace_until = request.now + self._config.rotation_grace
         return rotation.rotated(after, intent, secret, grace_until), secret
+
+    def _leaves_key_behind(self, state: State) -> bool:
+        """Whether the client's token is under a retired key, and cannot be sent anew now."""
+        return state.headers_sent and state.proven and _held(state).stale_key
 
     def _attributes(self, intent: Intent, found: Record) -> dict[str, bytes]:
         merged = merge.apply(intent.delta, found.attributes, intent.seen, self._merge_functions)
@@ -266,6 +275,8 @@ class Writing:
         if not state.proven:
             return None
         flags = self._flags(state, after, token.issued_at)
+        if state.headers_sent:
+            return None
         if token.stale_key or flags != token.flags:
             state.token = self._signer.sign_again(token, flags)
         elif after.browser and not request.intent.writes:
