@@ -93,6 +93,11 @@ def rotated(record: Record, intent: Intent, secret: bytes, grace_until: float) -
     )
 
 
+def is_recent(record: Record, now: float) -> bool:
+    """Whether its secret has replaced another one that is still good, but would not stay so."""
+    return record.previous is not None and now < record.previous.grace_until
+
+
 def new_secret(entropy: Entropy) -> bytes:
     """256 random bits."""
     return entropy(SECRET_BYTES)

@@ -162,7 +162,10 @@ class Writing:
             after = replace(after, touched=max(found.touched, touched))
         # A secret that this request has made and nobody has seen yet is as good as a new one.
         unseen = state.minted and not state.headers_sent
-        wanted = intent.rotate or (intent.changes_hands and not unseen)
+        asked = intent.rotate or (
+            intent.rotate_unless_recent and not rotation.is_recent(found, request.now)
+        )
+        wanted = asked or (intent.changes_hands and not unseen)
         if not (wanted and state.proven):
             return after, None
         if state.headers_sent:
@@ -199,7 +202,7 @@ class Writing:
         if over or ttl <= 0 or (emptied and not self._config.keep_empty):
             return (yield from self._ending.delete(request.state, key, version))
         value = record.encode(after, token.handle, self._sealer)
-        is_critical = request.intent.changes_hands or request.intent.rotate
+        is_critical = request.intent.changes_hands or request.intent.rotates
         verbs = self._verbs.critical if is_critical else self._verbs
         lost: OutcomeUnknown | None = None
         for _ in range(1 + _REPEATS):
