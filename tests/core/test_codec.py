@@ -21,18 +21,7 @@ from markupsafe import Markup
 
 from sessionstore.core import codec
 from sessionstore.core.errors import CodecError
-
-
-def exact(value: Any) -> Any:
-    """A value with all its types, comparable: NaN, -0.0, folds and zones count."""
-    kind = type(value)
-    if kind is dict:
-        return kind, [(exact(key), exact(item)) for key, item in value.items()]
-    if kind in (list, tuple):
-        return kind, [exact(item) for item in value]
-    if kind in (set, frozenset):
-        return kind, sorted(repr(exact(item)) for item in value)
-    return kind, repr(value)
+from tests.support.exact import exact
 
 
 def round_trip(value: Any) -> Any:
