@@ -1,7 +1,9 @@
-"""One target under atheris: ``python -m tests.fuzz.child TARGET [libFuzzer's options]``."""
+"""One target under atheris, by libFuzzer's options: ``TARGET=codec python -m tests.fuzz.child``."""
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 
 import atheris
@@ -9,11 +11,13 @@ import atheris
 
 def main() -> None:
     """Until the time is over, or something is found."""
-    name, *options = sys.argv[1:]
+    # Not among the options: to merge a corpus, libFuzzer starts itself anew with those it knows.
+    name = os.environ["TARGET"]
     # Only what is imported in here tells where it has been.
     with atheris.instrument_imports(include=["sessionstore"]):
         from tests.fuzz.targets import TARGETS
-    atheris.Setup([sys.argv[0], *options], TARGETS[name].run)
+    itself = f"{shlex.quote(sys.executable)} -m tests.fuzz.child"  # what a shell will run
+    atheris.Setup([itself, *sys.argv[1:]], TARGETS[name].run)
     atheris.Fuzz()
 
 
