@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.drill import figures, report, running, scenarios
-from tests.drill.figures import Sample, Window
+from tests.drill import report, running, scenarios
 from tests.drill.ledger import FIELD, Outcome, Seen, Tally, User
+from tests.support import figures
+from tests.support.docs_page import put_into
+from tests.support.figures import Sample, Window
 
 pytestmark = pytest.mark.once
 
@@ -292,10 +294,10 @@ def test_the_table(tmp_path: Path) -> None:
     assert "| 0.50 s | 0.50 s | 2.00 s | 0.10 s | 0 | reached |" in text
     page = tmp_path / "page.md"
     page.write_text("Before.\n\n<!-- drill: begin -->\nold\n<!-- drill: end -->\n\nAfter.\n")
-    report.put_into(page, text)
+    put_into(page, "drill", text)
     assert page.read_text().startswith("Before.\n\n<!-- drill: begin -->\n\n| drill |")
     assert page.read_text().endswith("|\n\n<!-- drill: end -->\n\nAfter.\n")
-    report.put_into(tmp_path / "new.md", text)
+    put_into(tmp_path / "new.md", "drill", text)
     assert (tmp_path / "new.md").read_text() == text
 
 

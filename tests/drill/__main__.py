@@ -12,6 +12,7 @@ from rich.console import Console
 from tests.drill import report
 from tests.drill.running import Settings, run
 from tests.drill.scenarios import CONTROL, SCENARIOS, Scenario
+from tests.support.docs_page import put_into
 
 
 def main() -> int:
@@ -32,7 +33,7 @@ def main() -> int:
         found = [result.as_json() for result in results]
         options.json.write_text(json.dumps(found, indent=1) + "\n")
     if options.markdown:
-        report.put_into(options.markdown, report.markdown(rows))
+        put_into(options.markdown, "drill", report.markdown(rows))
     missed = [result.scenario.name for result in results if result.misses()]
     if missed:
         console.print(f"Goals missed: {', '.join(missed)}", style="bold red")

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from sessionstore.asgi import SessionMiddleware
-from tests.drill.views import COOKIE, respond
+from tests.drill.views import respond
+from tests.support.http_client import COOKIE
 
 Message = MutableMapping[str, Any]
 

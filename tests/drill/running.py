@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
-from tests.drill.client import Site
 from tests.drill.load import Load
 from tests.drill.report import Result
 from tests.drill.scenarios import PREFIX, Scenario, Story
+from tests.support.http_client import Site
 from tests.support.http_servers import HttpServer, serve_asgi, serve_wsgi
 
 SECRET: Final = "the drill's secret key, of more than 32 bytes"

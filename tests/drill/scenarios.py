@@ -14,8 +14,8 @@ from urllib.parse import quote
 import redis
 
 from sessionstore.testing import FaultProxy
-from tests.drill.figures import Window
 from tests.support.children import scratch_directory
+from tests.support.figures import Window
 from tests.support.redis_topologies import (
     RedisCluster,
     RedisNode,

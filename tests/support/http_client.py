@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tests.drill.views import COOKIE
-
+COOKIE: Final = "sid"
+"""The session cookie's name, in each site that this talks to."""
 PATIENCE: Final = 10.0
 """Seconds: far more than any answer may take."""
 
@@ -44,14 +45,11 @@ class Site:
         :raises NoAnswer: whatever happened to it
         """
         header = f"Cookie: {COOKIE}={cookie}\r\n" if cookie else ""
-        request = f"GET {path} HTTP/1.1\r\nHost: drill\r\n{header}\r\n".encode()
+        request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{header}\r\n".encode()
         writer = None
         try:
             async with asyncio.timeout(PATIENCE):
-                if self._idle:
-                    reader, writer = self._idle.pop()
-                else:
-                    reader, writer = await asyncio.open_connection(*self._address)
+                reader, writer = self._kept() or await asyncio.open_connection(*self._address)
                 writer.write(request)
                 reply, keep = await _read(reader)
         except (OSError, EOFError, ValueError, TimeoutError) as error:
@@ -64,12 +62,22 @@ class Site:
             writer.close()
         return reply
 
+    def _kept(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """An open connection, unless the site has closed them all: a worker may have ended."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return None
+
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections that no request is on."""
         idle, self._idle = self._idle, []
         for _, writer in idle:
             writer.close()
-            await writer.wait_closed()
+            with suppress(OSError):  # a worker that was killed has reset it
+                await writer.wait_closed()
 
 
 async def _read(reader: asyncio.StreamReader) -> tuple[Reply, bool]:
