@@ -2,7 +2,7 @@
 # PYTHON=python3.13 chooses the Python that .venv is made with.
 export PYTHON
 
-.PHONY: help demo test check matrix drill docs clean
+.PHONY: help demo test check matrix drill soak docs clean
 
 help: ## what there is
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -18,6 +18,9 @@ matrix: ## every test, on every Python at hand
 
 drill: ## what is lost while Redis servers fail under load; some minutes (ARGS="--only NAME")
 	@scripts/drill $(ARGS)
+
+soak: ## ten minutes of users, faults and restarts; invariants and leaks are checked (ARGS="--store NAME")
+	@scripts/soak $(ARGS)
 
 check: ## ruff, mypy, import-linter, docs
 	@scripts/check

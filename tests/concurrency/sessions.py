@@ -23,6 +23,7 @@ class Life(NamedTuple):
     :param flashes: the list that is appended to
     :param previous: the secret before, unless a login has killed it
     :param dead: the secret before, if a login has
+    :param expiring: somebody gave it a short lifetime: from now on it may be over
     :param ours: every secret since the last login: what they commit is not too late
     """
 
@@ -33,6 +34,7 @@ class Life(NamedTuple):
     previous: str | None = None
     dead: str | None = None
     ours: frozenset[str] = frozenset()
+    expiring: bool = False
 
     def with_attribute(self, name: str, value: int) -> Life:
         """After one attribute was set."""

@@ -29,6 +29,18 @@ class HttpServer:
         self.child.wait_until(self.answers)
 
 
+def site_environment(url: str, secret: str, **options: str) -> dict[str, str]:
+    """From what a site takes its store and its key.
+
+    :param options: of the store, as in its URL
+    """
+    query = "&".join(f"{name}={value}" for name, value in options.items())
+    return {
+        "SESSIONSTORE_URL": f"{url}{'&' if '?' in url else '?'}{query}",
+        "SESSIONSTORE_SECRET_KEY": secret,
+    }
+
+
 @contextmanager
 def serve_asgi(
     app: str,

@@ -1,0 +1,201 @@
+"""The servers that the sites share, and what befalls those."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import psycopg
+
+from sessionstore.testing import FaultProxy
+from tests.drill import scenarios
+from tests.soak.faults import Fault, of_the_network
+from tests.soak.resources import descendants
+from tests.support.figures import Window
+from tests.support.memcached_servers import run_memcached
+from tests.support.redis_topologies import RedisNode, run_cluster, run_sentinel
+from tests.support.servers import PostgresServer, postgres_ready, run_postgres
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A store.
+
+    :param url: for the sites
+    :param faults: what can befall it
+    :param connections: how many clients it has
+    :param options: further ones for the URL
+    """
+
+    url: str
+    faults: list[Fault]
+    connections: Callable[[], int]
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def redis(tell: Tell) -> Iterator[Ground]:
+    """One server that writes everything to its disk before it answers."""
+    with (
+        scenarios.one_server(aof=True) as one,
+        FaultProxy(one.node.address) as proxy,
+    ):
+        faults = [
+            *of_the_network(proxy),
+            Fault("store: stopped (SIGSTOP)", partial(_freeze, [one.node])),
+            Fault("store: killed and restarted", _scenario(scenarios.kill_and_restart, one, tell)),
+        ]
+        yield Ground(f"redis://{proxy.address}/0", faults, partial(_redis_clients, [one.node]))
+
+
+@contextmanager
+def sentinel(tell: Tell) -> Iterator[Ground]:
+    """A primary and a replica; every write waits for both."""
+    with run_sentinel() as group:
+        faults = [
+            Fault("store: primary killed", _scenario(scenarios.kill_primary, group, tell)),
+            Fault("store: primary frozen", _scenario(scenarios.freeze_primary, group, tell)),
+            Fault("store: replica killed", _scenario(scenarios.kill_replica, group, tell)),
+        ]
+        clients = partial(_redis_clients, group.nodes)
+        yield Ground(group.url, faults, clients, {"durable": "all"})
+
+
+@contextmanager
+def cluster(tell: Tell) -> Iterator[Ground]:
+    """Three primaries and their replicas; every write waits for both."""
+    with run_cluster(3, 1) as nodes:
+        faults = [
+            Fault("store: primary killed", _scenario(scenarios.kill_node, nodes, tell)),
+            Fault("store: slots moved", _scenario(scenarios.migrate, nodes, tell)),
+        ]
+        clients = partial(_redis_clients, nodes.nodes)
+        yield Ground(nodes.url, faults, clients, {"durable": "all"})
+
+
+@contextmanager
+def memcached(tell: Tell) -> Iterator[Ground]:
+    """One server, which keeps nothing: it is never restarted."""
+    with run_memcached() as server, FaultProxy(server.address) as proxy:
+        pids = [server.child.process.pid]
+        faults = [
+            *of_the_network(proxy),
+            Fault("store: stopped (SIGSTOP)", partial(_stop, lambda: pids)),
+        ]
+        yield Ground(
+            f"memcached://{proxy.address}",
+            faults,
+            lambda: int(server.stats()["curr_connections"]),
+        )
+
+
+@contextmanager
+def postgresql(tell: Tell) -> Iterator[Ground]:
+    """One server, which loses nothing when it is killed."""
+    with run_postgres("synchronous_commit=on") as server:
+        parts = urlsplit(server.url)
+        assert parts.port is not None
+        with FaultProxy(("127.0.0.1", parts.port)) as proxy:
+            processes = partial(descendants, server.child.process.pid)
+            faults = [
+                *of_the_network(proxy),
+                Fault("store: stopped (SIGSTOP)", partial(_stop, processes)),
+                Fault("store: clients thrown out", partial(_throw_out, server)),
+                Fault("store: crashed and restarted", partial(_crash, server, parts.port)),
+            ]
+            url = server.url.replace(parts.netloc.rpartition("@")[2], proxy.address)
+            yield Ground(url, faults, lambda: len(_postgres_clients(server)))
+
+
+STORES: Final[dict[str, Callable[[Tell], AbstractContextManager[Ground]]]] = {
+    "redis": redis,
+    "sentinel": sentinel,
+    "cluster": cluster,
+    "memcached": memcached,
+    "postgresql": postgresql,
+}
+
+
+# -- Redis --
+
+
+def _scenario(
+    what: Callable[[Any, scenarios.Story], None], servers: Any, tell: Tell
+) -> Callable[[random.Random], Window | None]:
+    """The drill's."""
+
+    def strike(draw: random.Random) -> Window | None:
+        story = scenarios.Story(tell)
+        what(servers, story)
+        return story.window
+
+    return strike
+
+
+def _freeze(nodes: list[RedisNode], draw: random.Random) -> Window:
+    return _stop(lambda: [node.child.process.pid for node in nodes], draw)
+
+
+def _redis_clients(nodes: Iterable[RedisNode]) -> int:
+    """All but the connection that asks, and replicas."""
+    return sum(len(node.client.client_list(_type="normal")) - 1 for node in nodes)
+
+
+# -- any process --
+
+
+def _stop(processes: Callable[[], Iterable[int]], draw: random.Random) -> Window:
+    began, pids = time.monotonic(), list(processes())
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        time.sleep(draw.uniform(0.5, 3))
+    finally:
+        for pid in reversed(pids):
+            os.kill(pid, signal.SIGCONT)
+    return Window(began, time.monotonic())
+
+
+# -- PostgreSQL --
+
+
+def _ask_postgres(server: PostgresServer, query: str) -> list[Any]:
+    dsn = server.url.replace("+psycopg", "")
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+_CLIENTS: Final = (
+    "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+)
+
+
+def _postgres_clients(server: PostgresServer) -> list[Any]:
+    return _ask_postgres(server, f"SELECT pid {_CLIENTS}")
+
+
+def _throw_out(server: PostgresServer, draw: random.Random) -> Window:
+    began = time.monotonic()
+    _ask_postgres(server, f"SELECT pg_terminate_backend(pid) {_CLIENTS}")
+    return Window(began, time.monotonic())
+
+
+def _crash(server: PostgresServer, port: int, draw: random.Random) -> Window:
+    """SIGQUIT is its "immediate" shutdown: without a word to the disk."""
+    began = time.monotonic()
+    server.child.process.send_signal(signal.SIGQUIT)
+    server.child.process.wait(20)
+    time.sleep(draw.uniform(0.2, 1))
+    server.child.start()
+    server.child.wait_until(lambda: postgres_ready(port))
+    return Window(began, time.monotonic())
