@@ -8,7 +8,7 @@ from typing import Any
 
 from sessionstore.asgi import SessionMiddleware
 from tests.drill.views import respond
-from tests.support.http_client import COOKIE
+from tests.support.sites import COOKIE
 
 Message = MutableMapping[str, Any]
 

@@ -9,7 +9,7 @@ import flask
 
 from sessionstore.flask import SessionStore
 from tests.soak.views import Request
-from tests.support.http_client import COOKIE
+from tests.support.sites import COOKIE
 
 app = flask.Flask("soak")
 app.config.update(

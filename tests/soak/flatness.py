@@ -4,6 +4,9 @@ It is looked at in *rests*: now and then there are no requests, no faults and no
 outside, so that what is held then is held for good. A process' first rest is left out, for it warms
 up. What is left is a line through the medians of the others, by Theil and Sen: the median of the
 slopes between each two, which a few outliers do not move.
+
+Pools are no leaks. As many connections as there were requests at once a process may keep, and as
+many threads, whenever it was that there were so many.
 """
 
 from __future__ import annotations
@@ -27,22 +30,36 @@ class Bound:
 
     :param absolute: in the value's own unit
     :param per_request: and for each request of the process besides
+    :param pooled: or until there is one for each request that was under way at once
     """
 
     absolute: float
     per_request: float = 0.0
+    pooled: bool = False
 
 
 BOUNDS: Final = {
     "rss": Bound(8 * 2**20, 64.0),
-    "descriptors": Bound(4.0),
-    "threads": Bound(2.0),
+    "descriptors": Bound(4.0, pooled=True),
+    "threads": Bound(2.0, pooled=True),
     "blocks": Bound(2000.0, 0.25),
 }
 """A process that leaks a descriptor a fault, or an object every fourth request, breaks them."""
 
-CONNECTIONS: Final = Bound(8.0)
+CONNECTIONS: Final = Bound(4.0, pooled=True)
 """The store's clients, of all processes together."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a process had to do.
+
+    :param requests: in all
+    :param at_once: the most that its whole site had under way at a time
+    """
+
+    requests: int = 0
+    at_once: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,18 +93,21 @@ def series(
     points: Points,
     rests: Sequence[tuple[float, float]],
     bound: Bound,
-    requests: int = 0,
+    load: Served,
 ) -> Series | None:
     """One line; None if there were too few rests.
 
     :param rests: when each began and ended
     """
-    seen = at_rest(points, rests)[1:]
+    first, *seen = at_rest(points, rests) or [(0.0, 0.0)]
     if len(seen) < FEWEST:
         return None
-    span = seen[-1][0] - seen[0][0]
-    allowed = bound.absolute + bound.per_request * requests
-    return Series(site, pid, name, seen[0][1], seen[-1][1], slope(seen) * span, allowed)
+    start, span = seen[0][1], seen[-1][0] - seen[0][0]
+    allowed = bound.absolute + bound.per_request * load.requests
+    if bound.pooled:
+        lowest = min(value for _, value in (first, *seen))
+        allowed = max(allowed, lowest + load.at_once - start)
+    return Series(site, pid, name, start, seen[-1][1], slope(seen) * span, allowed)
 
 
 def at_rest(points: Points, rests: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:

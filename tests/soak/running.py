@@ -43,23 +43,32 @@ class Settings:
     :param seconds: of load and rests together
     :param rate: requests a second, over all sites, while all is well
     :param seed: of the faults and of what users do; when they do it is up to the machine
-    :param rests: how often everything is quiet for a while
-    :param rest: seconds of each
     :param gap: seconds between two faults, at least and at most
-    :param interval: seconds between two measurements of a process
     :param sites: which
     """
 
     seconds: float = 600.0
     rate: float = 60.0
     seed: int = 0
-    rests: int = 12
-    rest: float = 6.0
     gap: tuple[float, float] = (1.0, 4.0)
-    interval: float = 1.0
     timeout: float = 0.5
     margin: float = 0.5
     sites: Sequence[str] = tuple(sites.KINDS)
+
+    @property
+    def rests(self) -> int:
+        """How often everything is quiet for a while."""
+        return int(min(max(5, self.seconds / 50), 12))
+
+    @property
+    def rest(self) -> float:
+        """Seconds of each."""
+        return min(6.0, self.seconds / self.rests / 4)
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two measurements of a process: some in each rest."""
+        return self.rest / 6
 
 
 @dataclass
@@ -95,6 +104,7 @@ class Soak:
             self.load.stop()
             await running
         await self.load.sweep()
+        await self.load.rest()
 
     def _faults(self) -> list[Fault]:
         faults = list(self.ground.faults)
@@ -200,12 +210,14 @@ def _series(soak: Soak, watch: Watch, reports: Path) -> Iterator[flatness.Series
     }
     for name, bound in flatness.BOUNDS.items():
         for pid, values in flatness.by_process(points[name]).items():
-            served = requests.get(pid, 0)
-            made = flatness.series(sites[pid], pid, name, values, soak.rests, bound, served)
+            site = sites[pid]
+            served = flatness.Served(requests.get(pid, 0), soak.load.peaks[site])
+            made = flatness.series(site, pid, name, values, soak.rests, bound, served)
             if made is not None:
                 yield made
+    everyone = flatness.Served(at_once=soak.load.peaks.total())
     store = flatness.series(
-        "store", 0, "connections", soak.connections, soak.rests, flatness.CONNECTIONS
+        "store", 0, "connections", soak.connections, soak.rests, flatness.CONNECTIONS, everyone
     )
     if store is not None:
         yield store

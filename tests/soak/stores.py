@@ -147,8 +147,13 @@ def _freeze(nodes: list[RedisNode], draw: random.Random) -> Window:
 
 
 def _redis_clients(nodes: Iterable[RedisNode]) -> int:
-    """All but the connection that asks, and replicas."""
-    return sum(len(node.client.client_list(_type="normal")) - 1 for node in nodes)
+    """All but replicas, Sentinels and the connection that asks."""
+    clients = [client for node in nodes for client in node.client.client_list(_type="normal")]
+    own = ("client|list", "client")  # what a connection has done last
+    return sum(
+        client["cmd"] not in own and not client["name"].startswith("sentinel-")
+        for client in clients
+    )
 
 
 # -- any process --

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ class Load:
     """All users together.
 
     :param rate: requests a second that they make if all is well
+    :ivar peaks: the most requests that a site had under way at once
     """
 
     def __init__(
@@ -45,7 +47,8 @@ class Load:
         self.stopping = False
         self._gate = asyncio.Event()
         self._gate.set()
-        self._active = 0
+        self._active: Counter[str] = Counter()
+        self.peaks: Counter[str] = Counter()
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._users = [User(number, self, seed) for number in range(int(rate / per_second) or 1)]
@@ -75,13 +78,14 @@ class Load:
     async def ask(self, user: User, site: str, asked: Asked, pause: int = 0) -> Reply:
         """One request, when there is no rest."""
         await self._gate.wait()
-        self._active += 1
+        self._active[site] += 1
+        self.peaks[site] = max(self.peaks[site], self._active[site])
         self._quiet.clear()
         try:
             return await self._ask(user, site, asked, pause)
         finally:
-            self._active -= 1
-            if not self._active:
+            self._active[site] -= 1
+            if not self._active.total():
                 self._quiet.set()
 
     async def _ask(self, user: User, site: str, asked: Asked, pause: int) -> Reply:
@@ -147,7 +151,8 @@ class User:
             kind = self._choose(KINDS)
             if kind == "tabs":
                 count = self.draw.choice([2, 2, 3])
-                await asyncio.gather(*(self._do(self._choose(IN_TABS)) for _ in range(count)))
+                tabs = (self._do(self._choose(IN_TABS), self._pause()) for _ in range(count))
+                await asyncio.gather(*tabs)
             elif kind == "ghost":
                 await self._haunt()
             else:
@@ -165,7 +170,7 @@ class User:
         token, self._jar = self._jar, None
         if token is None or how == "logout":
             return
-        if how == "expire":
+        if how == "expire" and CAN_EXPIRE in self._load.sites:
             await self._watch_it_expire(token)
         self._keep(token)
 
@@ -187,12 +192,15 @@ class User:
     async def _read(self, token: str) -> None:
         await self._load.ask(self, self._site(), Asked("read", (), token))
 
-    async def _do(self, kind: str) -> None:
+    def _pause(self) -> int:
+        """Milliseconds that a request takes from finding to doing: so that others come between."""
+        return self.draw.choice([0, 0, 5, 20, 60])
+
+    async def _do(self, kind: str, pause: int = 0) -> None:
         token = None if kind == "begin" else self._jar
         if token is None and kind != "begin":
             return  # another tab has lost it meanwhile
         asked = Asked(kind, self._arguments(kind), token)
-        pause = self.draw.choice([0, 0, 5, 20, 60])
         reply = await self._load.ask(self, self._site(), asked, pause)
         if reply.cookie is not None:
             self._jar = reply.cookie or None

@@ -39,7 +39,7 @@ class Request:
     def act(self, session: Any) -> None:
         """What was asked for; 401 and nothing if no session was found."""
         if "objects" in PLANTED:
-            _leaked.append(bytearray(100))
+            _leaked.extend(bytearray(9) for _ in range(50))
         if self.action == "begin":
             session["a"] = int(self.arguments[0])
         elif self.body["found"] is None:
