@@ -21,7 +21,13 @@ from tests.soak.faults import Fault, of_the_network
 from tests.soak.resources import descendants
 from tests.support.figures import Window
 from tests.support.memcached_servers import run_memcached
-from tests.support.redis_topologies import RedisNode, run_cluster, run_sentinel
+from tests.support.redis_topologies import (
+    RedisCluster,
+    RedisNode,
+    SentinelGroup,
+    run_cluster,
+    run_sentinel,
+)
 from tests.support.servers import PostgresServer, postgres_ready, run_postgres
 
 Tell = Callable[[str], None]
@@ -46,14 +52,11 @@ class Ground:
 @contextmanager
 def redis(tell: Tell) -> Iterator[Ground]:
     """One server that writes everything to its disk before it answers."""
-    with (
-        scenarios.one_server(aof=True) as one,
-        FaultProxy(one.node.address) as proxy,
-    ):
+    with scenarios.one_server(aof=True) as one, FaultProxy(one.node.address) as proxy:
         faults = [
             *of_the_network(proxy),
-            Fault("store: stopped (SIGSTOP)", partial(_freeze, [one.node])),
-            Fault("store: killed and restarted", _scenario(scenarios.kill_and_restart, one, tell)),
+            Fault("store: stopped (SIGSTOP)", partial(_stop, lambda: [one.node.child.process.pid])),
+            *_drills(one, tell, {"killed and restarted": scenarios.kill_and_restart}),
         ]
         yield Ground(f"redis://{proxy.address}/0", faults, partial(_redis_clients, [one.node]))
 
@@ -61,26 +64,21 @@ def redis(tell: Tell) -> Iterator[Ground]:
 @contextmanager
 def sentinel(tell: Tell) -> Iterator[Ground]:
     """A primary and a replica; every write waits for both."""
+    drills = {
+        "primary killed": scenarios.kill_primary,
+        "primary frozen": scenarios.freeze_primary,
+        "replica killed": scenarios.kill_replica,
+    }
     with run_sentinel() as group:
-        faults = [
-            Fault("store: primary killed", _scenario(scenarios.kill_primary, group, tell)),
-            Fault("store: primary frozen", _scenario(scenarios.freeze_primary, group, tell)),
-            Fault("store: replica killed", _scenario(scenarios.kill_replica, group, tell)),
-        ]
-        clients = partial(_redis_clients, group.nodes)
-        yield Ground(group.url, faults, clients, {"durable": "all"})
+        yield _durable(group, _drills(group, tell, drills))
 
 
 @contextmanager
 def cluster(tell: Tell) -> Iterator[Ground]:
     """Three primaries and their replicas; every write waits for both."""
+    drills = {"primary killed": scenarios.kill_node, "slots moved": scenarios.migrate}
     with run_cluster(3, 1) as nodes:
-        faults = [
-            Fault("store: primary killed", _scenario(scenarios.kill_node, nodes, tell)),
-            Fault("store: slots moved", _scenario(scenarios.migrate, nodes, tell)),
-        ]
-        clients = partial(_redis_clients, nodes.nodes)
-        yield Ground(nodes.url, faults, clients, {"durable": "all"})
+        yield _durable(nodes, _drills(nodes, tell, drills))
 
 
 @contextmanager
@@ -129,21 +127,24 @@ STORES: Final[dict[str, Callable[[Tell], AbstractContextManager[Ground]]]] = {
 # -- Redis --
 
 
-def _scenario(
-    what: Callable[[Any, scenarios.Story], None], servers: Any, tell: Tell
-) -> Callable[[random.Random], Window | None]:
-    """The drill's."""
+Drill = Callable[[Any, scenarios.Story], None]
 
-    def strike(draw: random.Random) -> Window | None:
+
+def _drills(servers: Any, tell: Tell, what: Mapping[str, Drill]) -> list[Fault]:
+    """What the drill does to its servers, by what it is called."""
+
+    def strike(
+        scenario: Callable[[S, scenarios.Story], None], draw: random.Random
+    ) -> Window | None:
         story = scenarios.Story(tell)
-        what(servers, story)
+        scenario(servers, story)
         return story.window
 
-    return strike
+    return [Fault(f"store: {name}", partial(strike, each)) for name, each in what.items()]
 
 
-def _freeze(nodes: list[RedisNode], draw: random.Random) -> Window:
-    return _stop(lambda: [node.child.process.pid for node in nodes], draw)
+def _durable(servers: SentinelGroup | RedisCluster, faults: list[Fault]) -> Ground:
+    return Ground(servers.url, faults, partial(_redis_clients, servers.nodes), {"durable": "all"})
 
 
 def _redis_clients(nodes: Iterable[RedisNode]) -> int:

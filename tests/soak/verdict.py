@@ -21,7 +21,7 @@ ANSWERS: Final = frozenset({200, 401, 409, 503})
 class Limits:
     """What a verdict goes by.
 
-    :param timeout: the store's, in seconds: a read has one, a write has another to store
+    :param timeout: the store's, in seconds
     :param margin: seconds that a busy machine may add
     :param rate: requests a second below which the soak was none
     """
@@ -75,14 +75,10 @@ class Outcome:
 
     @property
     def late(self) -> list[Sample]:
-        """503s that took longer than their deadline."""
+        """503s that came after their deadline."""
         limits = self.limits
-        return [
-            each
-            for each in self.errors
-            if each.status == 503
-            and each.took > limits.timeout * (1 if each.kind == "read" else 2) + limits.margin
-        ]
+        answered = [each for each in self.errors if each.status == 503]
+        return [each for each in answered if each.is_late(limits.timeout, limits.margin)]
 
     def misses(self) -> list[str]:
         """The goals that were missed, in words."""
