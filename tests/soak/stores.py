@@ -133,9 +133,7 @@ Drill = Callable[[Any, scenarios.Story], None]
 def _drills(servers: Any, tell: Tell, what: Mapping[str, Drill]) -> list[Fault]:
     """What the drill does to its servers, by what it is called."""
 
-    def strike(
-        scenario: Callable[[S, scenarios.Story], None], draw: random.Random
-    ) -> Window | None:
+    def strike(scenario: Drill, draw: random.Random) -> Window | None:
         story = scenarios.Story(tell)
         scenario(servers, story)
         return story.window
