@@ -2,7 +2,7 @@
 # PYTHON=python3.13 chooses the Python that .venv is made with.
 export PYTHON
 
-.PHONY: help demo test check matrix drill fuzz docs clean
+.PHONY: help demo test check matrix drill soak fuzz docs clean
 
 help: ## what there is
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -21,6 +21,9 @@ drill: ## what is lost while Redis servers fail under load; some minutes (ARGS="
 
 fuzz: ## each parser for ten minutes, coverage-guided (ARGS="--only token --seconds 60")
 	@scripts/fuzz $(ARGS)
+
+soak: ## ten minutes of users, faults and restarts; invariants and leaks are checked (ARGS="--store NAME")
+	@scripts/soak $(ARGS)
 
 check: ## ruff, mypy, import-linter, docs
 	@scripts/check

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.drill import figures, report, running, scenarios
-from tests.drill.figures import Sample, Window
+from tests.drill import report, running, scenarios
 from tests.drill.ledger import FIELD, Outcome, Seen, Tally, User
+from tests.support import figures
+from tests.support.figures import Sample, Window
 from tests.support.pages import put_into
 
 pytestmark = pytest.mark.once

@@ -12,6 +12,7 @@ from sessionstore.stores.base import Store
 from sessionstore.testing import FaultProxy
 from sessionstore.testing.forwarding import Fault
 from tests.support.every_store import AnyStore
+from tests.support.network import mend
 
 FAULTS: Final[list[Fault]] = ["lost", "lost", "half", "reset", "swallowed"]
 """What leaves a client in doubt, and what does not."""
@@ -42,14 +43,3 @@ def faulty(any_store: AnyStore, seed: int) -> Iterator[Store]:
             finally:
                 stopping.set()
                 thread.join()
-
-
-def mend(proxy: FaultProxy) -> None:
-    """No fault any more, and no connection that has had one.
-
-    A connection that went on after some of its replies had been swallowed would give later ones to
-    the wrong requests: no network loses bytes from the midst of a stream.
-    """
-    proxy.fault = "lost"
-    proxy.cut()
-    proxy.fault = ""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.drill.figures import Sample, intervals, median, recovery
 from tests.drill.ledger import Tally
 from tests.drill.scenarios import Scenario, Story
+from tests.support.figures import Sample, intervals, median, recovery
 
 if TYPE_CHECKING:
     from tests.drill.running import Settings
@@ -66,14 +66,9 @@ class Result:
 
     @property
     def late(self) -> list[Sample]:
-        """Errors that are no 503 by the deadline; a write has two, one to load and one to store."""
+        """Errors that are no 503 by the deadline."""
         settings = self.settings
-        return [
-            each
-            for each in self.errors
-            if each.status != 503
-            or each.took > settings.timeout * (1 if each.kind == "read" else 2) + settings.margin
-        ]
+        return [e for e in self.errors if e.is_late(settings.timeout, settings.margin)]
 
     def misses(self) -> list[str]:
         """The goals that were missed, in words."""

@@ -1,0 +1,205 @@
+"""The servers that the sites share, and what befalls those."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import psycopg
+
+from sessionstore.testing import FaultProxy
+from tests.drill import scenarios
+from tests.soak.faults import Fault, of_the_network
+from tests.soak.resources import descendants
+from tests.support.figures import Window
+from tests.support.memcached_servers import run_memcached
+from tests.support.redis_topologies import (
+    RedisCluster,
+    RedisNode,
+    SentinelGroup,
+    run_cluster,
+    run_sentinel,
+)
+from tests.support.servers import PostgresServer, postgres_ready, run_postgres
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A store.
+
+    :param url: for the sites
+    :param faults: what can befall it
+    :param connections: how many clients it has
+    :param options: further ones for the URL
+    """
+
+    url: str
+    faults: list[Fault]
+    connections: Callable[[], int]
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def redis(tell: Tell) -> Iterator[Ground]:
+    """One server that writes everything to its disk before it answers."""
+    with scenarios.one_server(aof=True) as one, FaultProxy(one.node.address) as proxy:
+        faults = [
+            *of_the_network(proxy),
+            Fault("store: stopped (SIGSTOP)", partial(_stop, lambda: [one.node.child.process.pid])),
+            *_drills(one, tell, {"killed and restarted": scenarios.kill_and_restart}),
+        ]
+        yield Ground(f"redis://{proxy.address}/0", faults, partial(_redis_clients, [one.node]))
+
+
+@contextmanager
+def sentinel(tell: Tell) -> Iterator[Ground]:
+    """A primary and a replica; every write waits for both."""
+    drills = {
+        "primary killed": scenarios.kill_primary,
+        "primary frozen": scenarios.freeze_primary,
+        "replica killed": scenarios.kill_replica,
+    }
+    with run_sentinel() as group:
+        yield _durable(group, _drills(group, tell, drills))
+
+
+@contextmanager
+def cluster(tell: Tell) -> Iterator[Ground]:
+    """Three primaries and their replicas; every write waits for both."""
+    drills = {"primary killed": scenarios.kill_node, "slots moved": scenarios.migrate}
+    with run_cluster(3, 1) as nodes:
+        yield _durable(nodes, _drills(nodes, tell, drills))
+
+
+@contextmanager
+def memcached(tell: Tell) -> Iterator[Ground]:
+    """One server, which keeps nothing: it is never restarted."""
+    with run_memcached() as server, FaultProxy(server.address) as proxy:
+        pids = [server.child.process.pid]
+        faults = [
+            *of_the_network(proxy),
+            Fault("store: stopped (SIGSTOP)", partial(_stop, lambda: pids)),
+        ]
+        yield Ground(
+            f"memcached://{proxy.address}",
+            faults,
+            lambda: int(server.stats()["curr_connections"]),
+        )
+
+
+@contextmanager
+def postgresql(tell: Tell) -> Iterator[Ground]:
+    """One server, which loses nothing when it is killed."""
+    with run_postgres("synchronous_commit=on") as server:
+        parts = urlsplit(server.url)
+        assert parts.port is not None
+        with FaultProxy(("127.0.0.1", parts.port)) as proxy:
+            processes = partial(descendants, server.child.process.pid)
+            faults = [
+                *of_the_network(proxy),
+                Fault("store: stopped (SIGSTOP)", partial(_stop, processes)),
+                Fault("store: clients thrown out", partial(_throw_out, server)),
+                Fault("store: crashed and restarted", partial(_crash, server, parts.port)),
+            ]
+            url = server.url.replace(parts.netloc.rpartition("@")[2], proxy.address)
+            yield Ground(url, faults, lambda: len(_postgres_clients(server)))
+
+
+STORES: Final[dict[str, Callable[[Tell], AbstractContextManager[Ground]]]] = {
+    "redis": redis,
+    "sentinel": sentinel,
+    "cluster": cluster,
+    "memcached": memcached,
+    "postgresql": postgresql,
+}
+
+
+# -- Redis --
+
+
+Drill = Callable[[Any, scenarios.Story], None]
+
+
+def _drills(servers: Any, tell: Tell, what: Mapping[str, Drill]) -> list[Fault]:
+    """What the drill does to its servers, by what it is called."""
+
+    def strike(scenario: Drill, draw: random.Random) -> Window | None:
+        story = scenarios.Story(tell)
+        scenario(servers, story)
+        return story.window
+
+    return [Fault(f"store: {name}", partial(strike, each)) for name, each in what.items()]
+
+
+def _durable(servers: SentinelGroup | RedisCluster, faults: list[Fault]) -> Ground:
+    return Ground(servers.url, faults, partial(_redis_clients, servers.nodes), {"durable": "all"})
+
+
+def _redis_clients(nodes: Iterable[RedisNode]) -> int:
+    """All but replicas, Sentinels and the connection that asks."""
+    clients = [client for node in nodes for client in node.client.client_list(_type="normal")]
+    own = ("client|list", "client")  # what a connection has done last
+    return sum(
+        client["cmd"] not in own and not client["name"].startswith("sentinel-")
+        for client in clients
+    )
+
+
+# -- any process --
+
+
+def _stop(processes: Callable[[], Iterable[int]], draw: random.Random) -> Window:
+    began, pids = time.monotonic(), list(processes())
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        time.sleep(draw.uniform(0.5, 3))
+    finally:
+        for pid in reversed(pids):
+            os.kill(pid, signal.SIGCONT)
+    return Window(began, time.monotonic())
+
+
+# -- PostgreSQL --
+
+
+def _ask_postgres(server: PostgresServer, query: str) -> list[Any]:
+    dsn = server.url.replace("+psycopg", "")
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+_CLIENTS: Final = (
+    "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+)
+
+
+def _postgres_clients(server: PostgresServer) -> list[Any]:
+    return _ask_postgres(server, f"SELECT pid {_CLIENTS}")
+
+
+def _throw_out(server: PostgresServer, draw: random.Random) -> Window:
+    began = time.monotonic()
+    _ask_postgres(server, f"SELECT pg_terminate_backend(pid) {_CLIENTS}")
+    return Window(began, time.monotonic())
+
+
+def _crash(server: PostgresServer, port: int, draw: random.Random) -> Window:
+    """SIGQUIT is its "immediate" shutdown: without a word to the disk."""
+    began = time.monotonic()
+    server.child.process.send_signal(signal.SIGQUIT)
+    server.child.process.wait(20)
+    time.sleep(draw.uniform(0.2, 1))
+    server.child.start()
+    server.child.wait_until(lambda: postgres_ready(port))
+    return Window(began, time.monotonic())
