@@ -74,6 +74,7 @@ _MEMCACHED_OPTIONS: Final[Mapping[str, Convert]] = {
 }
 _FAILOVER: Final[Mapping[str, Convert]] = {
     "failover": _choice("error", "next"),
+    "copies": _count,
     "failover_after": _seconds,
     "keep_out": _seconds,
 }

@@ -183,3 +183,9 @@ class TestMemcachedFailover(MemcachedContract):
     @pytest.fixture
     def store(self, prefix: str, memcached_ring: MemcachedRing) -> Iterator[Store]:
         yield from opened(f"{memcached_ring.url}?failover=next", prefix)
+
+
+class TestMemcachedCopies(MemcachedContract):
+    @pytest.fixture
+    def store(self, prefix: str, memcached_ring: MemcachedRing) -> Iterator[Store]:
+        yield from opened(f"{memcached_ring.url}?copies=2", prefix)

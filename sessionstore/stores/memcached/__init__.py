@@ -21,6 +21,7 @@ membership.py    which servers are left out, where a lost one's share goes to th
 notes.py         what the application's processes tell each other about that
 vigil.py         the threads that look at the servers for it
 spread.py        the four verbs where a session may be on the next server
+copies.py        the four verbs where each session is on two servers
 routing.py       one command: which server, repetition; for both transports
 blocking.py      the sync transport: a pool of links for each server
 channel.py       one asyncio connection

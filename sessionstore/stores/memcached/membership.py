@@ -18,10 +18,10 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from sessionstore.stores.attempts import Failure, unavailable
+from sessionstore.stores.attempts import unavailable
 from sessionstore.stores.memcached.notes import Note, Run
 from sessionstore.stores.memcached.topology import Node, Topology
 
@@ -54,10 +54,14 @@ class Places(NamedTuple):
 
     :param look: where it may be, likeliest first
     :param make: where it would be made; the second has its copy
+    :param others: where it could be if more than one server was lost when it was made
+    :param now: seconds since 1970
     """
 
     look: tuple[Node, ...]
     make: tuple[Node, ...]
+    others: tuple[Node, ...] = ()
+    now: float = 0.0
 
 
 class _Seen:
@@ -258,19 +262,23 @@ class Membership:
         """
         look: list[Node] = []
         make: list[Node] = []
-        for node, state in self._walk(key):
-            if state is State.LEAVING:
-                raise _leaving(node)
-            look.append(node)
-            if state is State.IN:
-                make.append(node)
-                if len(make) == 2:
-                    break
-        if not make:
-            make = look
-        if not make:
-            raise _all_out(self.topology)
-        return Places(tuple(look), tuple(make))
+        others: list[Node] = []
+        for node in self.topology.walk(key):
+            state = self.state(node)
+            if state is State.OUT:
+                continue
+            if len(make) == 2:
+                others.append(node)
+            elif state is State.LEAVING:
+                text = "it does not answer, and is being left out"
+                raise unavailable(text, node.name, silent=False)
+            else:
+                look.append(node)
+                if state is State.IN:
+                    make.append(node)
+        if not look:
+            raise unavailable("all servers are left out", self.topology.name, silent=False)
+        return Places(tuple(look), tuple(make or look), tuple(others), self._wall())
 
     def check(self, node: Node) -> None:
         """Before something is said to a server that was chosen a while ago.
@@ -279,31 +287,3 @@ class Membership:
         """
         if self.state(node) not in {State.IN, State.JOINING}:
             raise unavailable("it is left out", node.name, silent=False)
-
-    def everywhere(self, key: bytes) -> Sequence[Node]:
-        """Every server on which there may be something of this key.
-
-        :raises Failure: one of them is being left out
-        """
-        nodes = []
-        for node, state in self._walk(key):
-            if state is State.LEAVING:
-                raise _leaving(node)
-            nodes.append(node)
-        if not nodes:
-            raise _all_out(self.topology)
-        return nodes
-
-    def _walk(self, key: bytes) -> Iterator[tuple[Node, State]]:
-        for node in self.topology.walk(key):
-            state = self.state(node)
-            if state is not State.OUT:
-                yield node, state
-
-
-def _leaving(node: Node) -> Failure:
-    return unavailable("it does not answer, and is being left out", node.name, silent=False)
-
-
-def _all_out(topology: Topology) -> Failure:
-    return unavailable("all servers are left out", topology.name, silent=False)

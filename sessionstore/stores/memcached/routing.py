@@ -27,8 +27,6 @@ class Look(enum.Enum):
 
     PLACES = enum.auto()
     """See :meth:`.membership.Membership.places`."""
-    EVERYWHERE = enum.auto()
-    """See :meth:`.membership.Membership.everywhere`."""
 
 
 class Exchange(NamedTuple):
@@ -113,9 +111,7 @@ class Routing:
             try:
                 if not membership.is_current():
                     yield Command(Learn(until))
-                if command.request is Look.PLACES:
-                    return membership.places(command.key)
-                return membership.everywhere(command.key)
+                return membership.places(command.key)
             except Failure as failure:
                 yield Command(Pause(attempts.failed(failure, self._clock(), self._draw())))
 

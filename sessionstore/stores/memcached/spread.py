@@ -7,8 +7,9 @@ made. So it is looked for on the key's server and, if that does not have it, on 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from contextlib import suppress
 
+from sessionstore.core.errors import StoreError
 from sessionstore.core.flow import Command, Flow
 from sessionstore.stores.base import Conflict, Deleted, Entry, Exists, Missing, Version
 from sessionstore.stores.memcached import commands
@@ -71,12 +72,16 @@ def delete(key: bytes, version: Version | None) -> Flow[Deleted | Conflict | Mis
         return _placed(result, version.node) if isinstance(result, Conflict) else result
     if version is not None:
         return (yield from _current(key))
-    nodes: Sequence[Node] = yield from Command(Look.EVERYWHERE, key=key, write=True)
+    places: Places = yield from Command(Look.PLACES, key=key, write=True)
     outcome: Deleted | Missing = Missing()
-    for node in nodes:
+    for node in places.look:
         result = yield from commands.delete(key, None, node)
         if isinstance(result, Deleted):
             outcome = result
+    for node in places.others:
+        # Nobody looks there for it; unless the servers before are lost.
+        with suppress(StoreError):
+            yield from commands.delete(key, None, node)
     return outcome
 
 

@@ -27,7 +27,7 @@ from sessionstore.stores.base import (
 )
 from sessionstore.stores.facts import Link, MemcachedFacts
 from sessionstore.stores.location import Location
-from sessionstore.stores.memcached import commands, spread
+from sessionstore.stores.memcached import commands, copies, spread
 from sessionstore.stores.memcached.blocking import BlockingTransport
 from sessionstore.stores.memcached.configuring import topology_from
 from sessionstore.stores.memcached.endpoint import Endpoint
@@ -69,6 +69,8 @@ class MemcachedStore(Store):
         code uses one connection per event loop and server
     :param failover: what becomes of a lost server's share: ``"error"``: its requests get
         ``StoreUnavailable`` until it is back; ``"next"``: it goes to the next server
+    :param copies: 2: each session is on two servers, so that a lost one logs nobody out; this
+        implies ``failover="next"``
     :param failover_after: seconds of silence after which a server is lost
     :param keep_out: seconds for which a lost server that comes back with what it had is kept out;
         not less than the longest session lives
@@ -81,21 +83,19 @@ class MemcachedStore(Store):
         prefix: str = DEFAULT_PREFIX,
         timeout: float = DEFAULT_TIMEOUT,
         max_connections: int = DEFAULT_MAX_CONNECTIONS,
-        failover: Failover = "error",
+        failover: Failover | None = None,
+        copies: int = 1,
         failover_after: float = DEFAULT_FAILOVER_AFTER,
         keep_out: float = MAX_LIFETIME,
     ) -> None:
         super().__init__(prefix=prefix, timeout=timeout)
         if max_connections < 1:
             raise ConfigurationError(f"max_connections={max_connections!r}: give 1 or more")
-        if failover not in FAILOVER:
-            raise ConfigurationError(f"failover={failover!r}: one of {', '.join(FAILOVER)}")
-        self._verbs: _Verbs = commands
+        self._verbs = _verbs(failover, copies, timeout)
         membership = None
-        if failover == "next":
+        if self._verbs is not commands:
             membership = Membership(topology, silence=failover_after, keep_out=keep_out)
             topology = Watched(membership, f"{prefix}:left-out".encode(), keep_out)
-            self._verbs = spread
         self._topology = topology
         routing = Routing(topology, timeout, membership=membership)
         self._blocking = BlockingTransport(routing, max_connections)
@@ -163,6 +163,20 @@ class MemcachedStore(Store):
     async def aclose(self) -> None:
         await self._shared.aclose()
         self.close()
+
+
+def _verbs(failover: Failover | None, count: int, timeout: float) -> _Verbs:
+    if failover not in {None, *FAILOVER}:
+        raise ConfigurationError(f"failover={failover!r}: one of {', '.join(FAILOVER)}")
+    if count not in {1, 2}:
+        raise ConfigurationError(f"copies={count!r}: 1 or 2")
+    if count == 2:
+        if failover == "error":
+            raise ConfigurationError("copies=2 is failover=next with nothing lost: leave out error")
+        if timeout > copies.LONGEST_TIMEOUT:
+            raise ConfigurationError(f"copies=2: timeout= must not exceed {copies.LONGEST_TIMEOUT}")
+        return copies
+    return spread if failover == "next" else commands
 
 
 class _OneServer:
