@@ -16,7 +16,7 @@ test: ## every test on python3, and nearly every one on the newest Python at han
 matrix: ## every test, on every Python at hand
 	@scripts/test matrix
 
-drill: ## what is lost while Redis servers fail under load; some minutes (ARGS="--only NAME")
+drill: ## what is lost while servers fail under load; some minutes (ARGS="--only NAME")
 	@scripts/drill $(ARGS)
 
 fuzz: ## each parser for ten minutes, coverage-guided (ARGS="--only token --seconds 60")

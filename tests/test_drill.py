@@ -11,6 +11,7 @@ import pytest
 
 from tests.drill import report, running, scenarios
 from tests.drill.ledger import FIELD, Outcome, Seen, Tally, User
+from tests.drill.scenario import Scenario, Story
 from tests.support import figures
 from tests.support.figures import Sample, Window
 from tests.support.pages import put_into
@@ -233,15 +234,17 @@ def test_median() -> None:
 # -- goals --
 
 
-def result(scenario: scenarios.Scenario, *samples: Sample, **tally: int) -> report.Result:
-    story = scenarios.Story(lambda text: None, fault=10, promoted=12)
+def result(scenario: Scenario, *samples: Sample, **tally: int) -> report.Result:
+    story = Story(lambda text: None, fault=10, promoted=12)
     settings = running.Settings()
     return report.Result(
         scenario, settings, list(samples), Tally(**tally), story, 240, 0.0, {"ASGI": ""}
     )
 
 
-BY_DURABILITY = {scenario.durable: scenario for scenario in scenarios.SCENARIOS[:3]}
+BY_DURABILITY = {
+    scenario.options.get("durable", "0"): scenario for scenario in scenarios.SCENARIOS[:3]
+}
 
 
 @pytest.mark.parametrize(

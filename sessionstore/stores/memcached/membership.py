@@ -21,7 +21,8 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from sessionstore.stores.attempts import unavailable
+from sessionstore.core.errors import StoreUnavailable
+from sessionstore.stores.attempts import Failure, unavailable
 from sessionstore.stores.memcached.notes import Note, Run
 from sessionstore.stores.memcached.topology import Node, Topology
 
@@ -271,7 +272,7 @@ class Membership:
                 others.append(node)
             elif state is State.LEAVING:
                 text = "it does not answer, and is being left out"
-                raise unavailable(text, node.name, silent=False)
+                raise Failure(StoreUnavailable(text, node=node.name), retry=False)
             else:
                 look.append(node)
                 if state is State.IN:

@@ -23,6 +23,8 @@ from sessionstore.stores.servers.watching import Watcher
 
 LIMIT_SECONDS: Final = 0.5
 """How long one look may take. With the pause after it, less than a membership's lease."""
+LATENESS: Final = 0.2
+"""Seconds over that limit by which a thread may be late without being called starved."""
 FIRST_LOOK: Final = 0.01
 """Seconds between looks at whether everybody has been looked at."""
 
@@ -139,7 +141,9 @@ class _Vigil(Watcher):
                 self._look(began)
             except (Failure, StoreError):
                 self._drop()
-                self.owner().membership.missed(self._node, began)
+                # Who is late by itself has no right to blame the server; its lease runs out.
+                if time.monotonic() - began < LIMIT_SECONDS + LATENESS:
+                    self.owner().membership.missed(self._node, began)
             # Spread, so that processes that were started together do not all ask together.
             self.wait(ROUND_SECONDS * random.uniform(0.8, 1))  # noqa: S311
 
@@ -147,6 +151,7 @@ class _Vigil(Watcher):
         until = began + LIMIT_SECONDS
         stats = self._ask(Request(Verb.STATS), until, accept=ERRORS)
         notes = self._ask(Request(Verb.GET, self._key), until)
+        self._node.breaker.succeeded()
         membership: Membership = self.owner().membership
         membership.told(self._node, run_from(stats.stats or {}), unpack(notes.value or b""), began)
         wanted = membership.wanted_on(self._node)
