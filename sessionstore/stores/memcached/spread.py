@@ -65,19 +65,27 @@ def replace(
 
 
 def delete(key: bytes, version: Version | None) -> Flow[Deleted | Conflict | Missing]:
-    """Where it was found; or everywhere, because what is nowhere cannot come back."""
+    """Where it was found; or wherever it is, because what is nowhere cannot come back."""
     if isinstance(version, Placed):
         result = yield from commands.delete(key, version, version.node)
         return _placed(result, version.node) if isinstance(result, Conflict) else result
     if version is not None:
         return (yield from _current(key))
+    places: Places = yield from Command(Look.PLACES, key=key, write=True)
+    if (yield from _deleted(key, places.look)):
+        # It was nowhere else; and another lost server's trouble is not this session's.
+        return Deleted()
     nodes: Sequence[Node] = yield from Command(Look.EVERYWHERE, key=key, write=True)
-    outcome: Deleted | Missing = Missing()
+    rest = [node for node in nodes if node not in places.look]
+    return Deleted() if (yield from _deleted(key, rest)) else Missing()
+
+
+def _deleted(key: bytes, nodes: Sequence[Node]) -> Flow[bool]:
     for node in nodes:
         result = yield from commands.delete(key, None, node)
         if isinstance(result, Deleted):
-            outcome = result
-    return outcome
+            return True
+    return False
 
 
 def _current(key: bytes) -> Flow[Conflict | Missing]:
