@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ ADAPTERS = {"site", "make_site"}
 """The fixtures of a test that runs in all three adapters."""
 
 
+@cache
 def written() -> dict[int, dict[str, set[str]]]:
     """By row and module: the arguments of the tests whose names begin with ``test_rowNN_``."""
     found: dict[int, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
