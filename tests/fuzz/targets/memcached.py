@@ -128,7 +128,18 @@ _STATS: Final = (
     *("auth_enabled_sasl", "auth_enabled_ascii", "flush_enabled", "rejected_connections"),
     *("1:chunk_size", "1:used_chunks", "2:chunk_size", "2:used_chunks"),
 )
-_SAID: Final = ("", "0", "1", "on", "off", "yes", "no", "1048576", "67108864", "18446744073709551615")
+_SAID: Final = (
+    "",
+    "0",
+    "1",
+    "on",
+    "off",
+    "yes",
+    "no",
+    "1048576",
+    "67108864",
+    "18446744073709551615",
+)
 
 
 def flows(data: bytes) -> None:
@@ -178,14 +189,16 @@ def binary_seeds() -> Iterator[bytes]:
     """Packets of each kind."""
     first = Binary.first_number
 
-    def packet(opcode: int, status: int, extras: bytes = b"", key: bytes = b"", value: bytes = b"") -> bytes:
+    def packet(
+        opcode: int, status: int, extras: bytes = b"", key: bytes = b"", value: bytes = b""
+    ) -> bytes:
         size = len(extras) + len(key) + len(value)
         head = HEADER.pack(0x81, opcode, len(key), len(extras), 0, status, size, first, 9)
         return head + extras + key + value
 
     for place, opcode in enumerate((0, 2, 3, 4, 4, 10, 11, 16)):
         yield b"\0\1%c" % place + packet(opcode, 0, bytes(4) if opcode == 0 else b"", value=b"v")
-        yield b"\1\0\9\1%c" % place + packet(opcode, 1, value=b"Not found")
+        yield b"\1\0\\9\1%c" % place + packet(opcode, 1, value=b"Not found")
     yield b"\0\1\7" + packet(16, 0, key=b"name", value=b"1") + packet(16, 0)
     yield b"\0\0ERROR Too many open connections\r\n"
 

@@ -108,7 +108,7 @@ def _seal(sealer: Sealer, head: bytearray, source: Source, packed: int) -> bytes
     head[_FLAGS] = flags
     more = 8 * (flags >> 5 & 3) + (16 if flags & 16 else 0)
     more += int.from_bytes(head[_SUBJECT_LENGTH], "big")
-    whole = bytes(head) + source.take(more)
+    whole = bytes(head) + source.take(more).ljust(more, b"\0")
     payload = _pack(source.rest(), packed)
     return sealer.seal(HANDLE, whole, whole[1:13], payload)
 

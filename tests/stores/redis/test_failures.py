@@ -95,8 +95,14 @@ def test_every_error_reply_is_a_typed_error(
 @BOTH
 @pytest.mark.parametrize(
     "reply",
-    [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x15\x03\x01\x00\x02\x02", b"$-7\r\n", b":12a\r\n"],
-    ids=["HTTP", "TLS alert", "negative length", "no number"],
+    [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"\x15\x03\x01\x00\x02\x02",
+        b"$-7\r\n",
+        b":12a\r\n",
+        b"%1\r\n*0\r\n:1\r\n",
+    ],
+    ids=["HTTP", "TLS alert", "negative length", "no number", "a map with a list for a key"],
 )
 def test_what_is_not_redis_is_refused(how: str, reply: bytes) -> None:
     with ScriptedRedis(reply) as server:
