@@ -34,7 +34,7 @@ from tests.fuzz.source import Source
 from tests.support.portions import parsed, portions
 
 KEY: Final = b"fuzz:s:h"
-_REQUESTS: Final = (
+REQUESTS: Final = (
     Request(Verb.GET, KEY),
     Request(Verb.ADD, KEY, b"v", 60),
     Request(Verb.REPLACE, KEY, b"v", 60, 5),
@@ -60,7 +60,7 @@ def _any_bytes(codec: Codec, data: bytes) -> None:
     """The same replies however they arrive; and each fits what was asked, or there is none."""
     source = Source(data)
     cuts = [source.number(2) for _ in range(source.number() % 4)]
-    asked = [source.choice(_REQUESTS) for _ in range(source.number() % 8)]
+    asked = [source.choice(REQUESTS) for _ in range(source.number() % 16)]
     stream = source.rest()
     at_once = parsed(codec.parser(), [stream])
     assert parsed(codec.parser(), portions(stream, cuts)) == at_once
@@ -174,7 +174,7 @@ def flows(data: bytes) -> None:
 
 def meta_seeds() -> Iterator[bytes]:
     """Replies of each kind."""
-    for place in range(len(_REQUESTS)):
+    for place in range(len(REQUESTS)):
         yield b"\0\1%c" % place + b"VA 1 c1 O1\r\nx\r\n"
         yield b"\1\0\5\1%c" % place + b"HD c1 O1\r\n"
     yield b"\0\2\0\0EN O1\r\nVA 3 c2 O2\r\nabc\r\n"

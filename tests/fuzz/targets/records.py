@@ -163,7 +163,7 @@ def sealed_seeds() -> Iterator[bytes]:
             with_flag = bytearray(head)
             with_flag[_FLAGS] |= flag
             yield bytes((number,)) + with_flag
-            yield bytes((number | 1,)) + with_flag[: -len(payload)] + bytes(MAX_SIZE * 2)
+            yield bytes((number | 1,)) + with_flag[: -len(payload)] + bytes(MAX_SIZE + 1)
 
 
 def envelope_seeds() -> Iterator[bytes]:

@@ -32,6 +32,9 @@ KEY: Final = b"fuzz:s:h"
 VALUE: Final = b"\1revision 12.and the rest"
 NODE: Final = "node:6379"
 _CODE: Final = re.compile(r"[A-Z]{2,32}")
+_HUGE: Final = re.compile(rb"[*%~>|][^\r]{0,3}[0-9]{7}")
+"""A list of millions that is only announced: hiredis makes room for it at once, and needs seconds
+for that (redis/hiredis#1357)."""
 
 
 # -- bytes --
@@ -42,6 +45,8 @@ def raw(data: bytes) -> None:
     source = Source(data)
     cuts = [source.number(2) for _ in range(source.number() % 4)]
     stream = source.rest()
+    if _HUGE.search(stream):
+        return
     whole, ended = _read([stream])
     again, ended_again = _read(portions(stream, cuts))
     assert (repr(again), ended_again) == (repr(whole), ended)
