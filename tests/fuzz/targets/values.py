@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any, Final
@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from sessionstore.core import codec
 from sessionstore.core.errors import CodecError, UnstorableValue
-from sessionstore.core.extensions import MAX_DEPTH
+from sessionstore.core.extensions import MAX_DEPTH, QUICK_LEVELS
 from tests.fuzz.source import Source
 from tests.support.exact import exact
 
@@ -28,31 +28,36 @@ def decoding(data: bytes) -> None:
         value = codec.decode(data)
     except CodecError:
         return
+    deepest, extensions = depths(value)
+    assert extensions <= MAX_DEPTH + QUICK_LEVELS
+    assert deepest <= MAX_DEPTH + (QUICK_LEVELS + 1) * 1024
     try:
         encoded = codec.encode(value)
     except UnstorableValue as error:
         # Decoding is the more patient one.
-        assert depth(value) > MAX_DEPTH, error
+        assert deepest > MAX_DEPTH, error
         return
     again = codec.decode(encoded)
     assert exact(again) == exact(value)
     assert codec.encode(again) == encoded
 
 
-def depth(value: Any) -> int:
-    """How deep containers nest; without recursion."""
-    deepest, level = 0, [value]
-    while level:
-        deepest += 1
-        items: list[Any] = []
-        for each in level:
-            if isinstance(each, dict):
-                items += each.keys()
-                items += each.values()
-            elif isinstance(each, (list, tuple, set, frozenset)):
-                items += each
-        level = items
-    return deepest - 1
+def depths(value: Any) -> tuple[int, int]:
+    """How deep containers nest, and how deep those that are extensions; without recursion."""
+    deepest = extensions = 0
+    waiting = [(value, 0, 0)]
+    while waiting:
+        each, all_levels, levels = waiting.pop()
+        deepest, extensions = max(deepest, all_levels), max(extensions, levels)
+        items: Iterable[Any] = ()
+        if isinstance(each, dict):
+            items = (*each.keys(), *each.values())
+            levels += any(type(key) is not str for key in each)
+        elif isinstance(each, (list, tuple, set, frozenset)):
+            items = each
+            levels += type(each) is not list
+        waiting += ((item, all_levels + 1, levels) for item in items)
+    return deepest, extensions
 
 
 def encoding(data: bytes) -> None:
@@ -61,7 +66,7 @@ def encoding(data: bytes) -> None:
     try:
         encoded = codec.encode(value, "value")
     except UnstorableValue as error:
-        assert is_strange(value) or depth(value) > MAX_DEPTH, error
+        assert is_strange(value) or depths(value)[0] > MAX_DEPTH, error
         assert error.path.startswith("value")
         return
     assert not is_strange(value), "it would not come back the same"
