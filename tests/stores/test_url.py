@@ -22,6 +22,9 @@ from tests.support.certificates import Certificates
 SECRET = "s3cr3t"
 
 
+BAD_HOSTS = ["a..b", "a" * 64, f"a.{'b' * 64}.c", f"{'a' * 60}." * 5, "a..", ".a"]
+
+
 @pytest.mark.parametrize(
     ("url", "location"),
     [
@@ -160,6 +163,9 @@ def test_parse(url: str, location: Location) -> None:
         ("memcached+unix:///s?ca=x", "needs TLS"),
         ("memcacheds://h?ca=/no/such/file", "memcacheds: ca=.*no such file"),
         ("memcacheds://h?insecure=1", "refused"),
+        # A name that no resolver takes: its labels have 1 to 63 bytes (RFC 1035, section 2.3.4).
+        *((f"redis://:{SECRET}@{host}", "the host is empty or malformed") for host in BAD_HOSTS),
+        *((f"memcached://{host}", "the host is empty or malformed") for host in BAD_HOSTS),
         # TLS.
         (f"redis://:{SECRET}@h?ca=x", "rediss://"),
         (f"rediss://:{SECRET}@h?ca=/no/such/file", "no such file"),

@@ -14,6 +14,7 @@ from sessionstore.core.errors import StoreUnavailable
 from sessionstore.core.flow import Command, Flow
 from sessionstore.stores.attempts import Failure, refused
 from sessionstore.stores.credentials import Credential
+from sessionstore.stores.facts import whole_number
 from sessionstore.stores.memcached.failures import from_reply
 from sessionstore.stores.memcached.messages import ERRORS, Outcome, Reply, Request, Verb
 
@@ -113,8 +114,8 @@ class Greeting:
         stats = reply.stats or {}
         if stats.get("cas_enabled") == "no":
             raise refused("the server was started without CAS (-C)", self._node)
-        size = stats.get("item_size_max", "")
-        return int(size) if size.isascii() and size.isdigit() else DEFAULT_ITEM_SIZE
+        size = whole_number(stats.get("item_size_max"))
+        return DEFAULT_ITEM_SIZE if size is None else size
 
     def _user(self, credential: Credential) -> str:
         if not credential.username:
