@@ -11,7 +11,7 @@ PROBE_SECONDS: Final = 0.25
 """How often one request may try a server that is known to be dead. All others are spared it."""
 
 IDLE_SECONDS: Final = 1.0
-"""Without a request for so long after a probe was due, what is known is too old to refuse one by."""
+"""Seconds without a request, after a probe was due, that make what is known too old."""
 
 _FAILURES: Final = 3
 

@@ -22,6 +22,7 @@ from tests.soak.rules import judge
 from tests.soak.stores import STORES, Ground
 from tests.soak.users import Load
 from tests.soak.verdict import Limits, Outcome
+from tests.soak.witness import Witness
 from tests.support.children import scratch_directory
 from tests.support.http_client import Site
 from tests.support.http_servers import HttpServer
@@ -160,6 +161,7 @@ def run(store: str, settings: Settings, tell: Tell, look: Callable[[Load], None]
         look(load)
         soak = Soak(settings, ground, servers, load, tell)
         watch = stack.enter_context(Watch(_Sessions(servers), settings.interval))
+        witness = stack.enter_context(Witness(ground.ask))
         began = time.monotonic()
         asyncio.run(soak.run())
         seconds = time.monotonic() - began
@@ -174,6 +176,8 @@ def run(store: str, settings: Settings, tell: Tell, look: Callable[[Load], None]
             soak.strikes,
             judge(load.recorder.history, load.recorder.owners),
             list(_series(soak, watch, reports)),
+            witness.stalls,
+            witness.lags,
         )
         return as_json(outcome, {name: server.child.output for name, server in servers.items()})
 

@@ -40,12 +40,14 @@ class Ground:
     :param url: for the sites
     :param faults: what can befall it
     :param connections: how many clients it has
+    :param ask: asks every server something, past everything that can befall them
     :param options: further ones for the URL
     """
 
     url: str
     faults: list[Fault]
     connections: Callable[[], int]
+    ask: Callable[[], Any]
     options: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -58,7 +60,9 @@ def redis(tell: Tell) -> Iterator[Ground]:
             Fault("store: stopped (SIGSTOP)", partial(_stop, lambda: [one.node.child.process.pid])),
             *_drills(one, tell, {"killed and restarted": scenarios.kill_and_restart}),
         ]
-        yield Ground(f"redis://{proxy.address}/0", faults, partial(_redis_clients, [one.node]))
+        nodes = [one.node]
+        clients, ask = partial(_redis_clients, nodes), partial(_ping, nodes)
+        yield Ground(f"redis://{proxy.address}/0", faults, clients, ask)
 
 
 @contextmanager
@@ -94,6 +98,7 @@ def memcached(tell: Tell) -> Iterator[Ground]:
             f"memcached://{proxy.address}",
             faults,
             lambda: int(server.stats()["curr_connections"]),
+            server.stats,
         )
 
 
@@ -112,7 +117,8 @@ def postgresql(tell: Tell) -> Iterator[Ground]:
                 Fault("store: crashed and restarted", partial(_crash, server, parts.port)),
             ]
             url = server.url.replace(parts.netloc.rpartition("@")[2], proxy.address)
-            yield Ground(url, faults, lambda: len(_postgres_clients(server)))
+            ask = partial(_ask_postgres, server, "SELECT 1")
+            yield Ground(url, faults, lambda: len(_postgres_clients(server)), ask)
 
 
 STORES: Final[dict[str, Callable[[Tell], AbstractContextManager[Ground]]]] = {
@@ -142,17 +148,24 @@ def _drills(servers: Any, tell: Tell, what: Mapping[str, Drill]) -> list[Fault]:
 
 
 def _durable(servers: SentinelGroup | RedisCluster, faults: list[Fault]) -> Ground:
-    return Ground(servers.url, faults, partial(_redis_clients, servers.nodes), {"durable": "all"})
+    clients, ask = partial(_redis_clients, servers.nodes), partial(_ping, servers.nodes)
+    return Ground(servers.url, faults, clients, ask, {"durable": "all"})
 
 
 def _redis_clients(nodes: Iterable[RedisNode]) -> int:
-    """All but replicas, Sentinels and the connection that asks."""
+    """All but replicas, Sentinels and the soak's own."""
     clients = [client for node in nodes for client in node.client.client_list(_type="normal")]
-    own = ("client|list", "client")  # what a connection has done last
+    own = ("client|list", "client", "ping")  # what a connection has done last
     return sum(
         client["cmd"] not in own and not client["name"].startswith("sentinel-")
         for client in clients
     )
+
+
+def _ping(nodes: Iterable[RedisNode]) -> None:
+    """A server that waits for its disk answers nobody."""
+    for node in nodes:
+        node.client.ping()
 
 
 # -- any process --
