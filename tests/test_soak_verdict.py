@@ -132,6 +132,13 @@ def test_what_the_witness_saw_is_excused() -> None:
     assert misses(sample(14), lags=[Window(13, 14)]), "that is no reason for a 503"
 
 
+def test_a_request_that_waits_for_an_app_to_start_is_not_late() -> None:
+    store = replace(STORE, window=Window(20, 24))
+    late = sample(23.9, took=3.0)
+    assert not misses(late, strikes=[store, APP])
+    assert misses(replace(late, site="b"), strikes=[store, APP])
+
+
 def test_findings_and_growth_are_misses() -> None:
     judgement = Judgement()
     judgement.find("zombies", "h", "it walks")

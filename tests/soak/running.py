@@ -52,7 +52,6 @@ class Settings:
     rate: float = 60.0
     seed: int = 0
     gap: tuple[float, float] = (1.0, 4.0)
-    timeout: float = 0.5
     margin: float = 0.5
     sites: Sequence[str] = tuple(sites.KINDS)
 
@@ -150,7 +149,7 @@ def run(store: str, settings: Settings, tell: Tell, look: Callable[[Load], None]
     with ExitStack() as stack:
         reports = stack.enter_context(scratch_directory())
         ground = stack.enter_context(STORES[store](tell))
-        options = {"timeout": str(settings.timeout), **ground.options}
+        options = {"timeout": str(ground.timeout), **ground.options}
         serving = sites.running(settings.sites, ground.url, reports, settings.interval, **options)
         servers = stack.enter_context(serving)
         load = Load(
@@ -171,7 +170,7 @@ def run(store: str, settings: Settings, tell: Tell, look: Callable[[Load], None]
             settings.seed,
             seconds,
             # Faults slow it down; half of the rate it must reach all the same.
-            Limits(settings.timeout, settings.margin, settings.rate / 2),
+            Limits(ground.timeout, settings.margin, settings.rate / 2),
             load.samples,
             soak.strikes,
             judge(load.recorder.history, load.recorder.owners),

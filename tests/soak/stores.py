@@ -7,7 +7,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -41,6 +41,7 @@ class Ground:
     :param faults: what can befall it
     :param connections: how many clients it has
     :param ask: asks every server something, past everything that can befall them
+    :param timeout: seconds
     :param options: further ones for the URL
     """
 
@@ -48,6 +49,7 @@ class Ground:
     faults: list[Fault]
     connections: Callable[[], int]
     ask: Callable[[], Any]
+    timeout: float = 0.5
     options: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -104,7 +106,10 @@ def memcached(tell: Tell) -> Iterator[Ground]:
 
 @contextmanager
 def postgresql(tell: Tell) -> Iterator[Ground]:
-    """One server, which loses nothing when it is killed."""
+    """One server, which loses nothing when it is killed.
+
+    With more time than the others: it forks for each connection, on a machine that is busy.
+    """
     with run_postgres("synchronous_commit=on") as server:
         parts = urlsplit(server.url)
         assert parts.port is not None
@@ -118,7 +123,7 @@ def postgresql(tell: Tell) -> Iterator[Ground]:
             ]
             url = server.url.replace(parts.netloc.rpartition("@")[2], proxy.address)
             ask = partial(_ask_postgres, server, "SELECT 1")
-            yield Ground(url, faults, lambda: len(_postgres_clients(server)), ask)
+            yield Ground(url, faults, lambda: len(_postgres_clients(server)), ask, 1.0)
 
 
 STORES: Final[dict[str, Callable[[Tell], AbstractContextManager[Ground]]]] = {
@@ -149,7 +154,7 @@ def _drills(servers: Any, tell: Tell, what: Mapping[str, Drill]) -> list[Fault]:
 
 def _durable(servers: SentinelGroup | RedisCluster, faults: list[Fault]) -> Ground:
     clients, ask = partial(_redis_clients, servers.nodes), partial(_ping, servers.nodes)
-    return Ground(servers.url, faults, clients, ask, {"durable": "all"})
+    return Ground(servers.url, faults, clients, ask, options={"durable": "all"})
 
 
 def _redis_clients(nodes: Iterable[RedisNode]) -> int:
@@ -173,14 +178,18 @@ def _ping(nodes: Iterable[RedisNode]) -> None:
 
 def _stop(processes: Callable[[], Iterable[int]], draw: random.Random) -> Window:
     began, pids = time.monotonic(), list(processes())
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
     try:
+        _signal(pids, signal.SIGSTOP)
         time.sleep(draw.uniform(0.5, 3))
     finally:
-        for pid in reversed(pids):
-            os.kill(pid, signal.SIGCONT)
+        _signal(reversed(pids), signal.SIGCONT)
     return Window(began, time.monotonic())
+
+
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):  # PostgreSQL has one for each client, who may have left
+            os.kill(pid, number)
 
 
 # -- PostgreSQL --

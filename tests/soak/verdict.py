@@ -11,7 +11,7 @@ from typing import Any, Final
 from tests.soak.faults import Strike
 from tests.soak.flatness import Series
 from tests.soak.rules import KINDS, Judgement
-from tests.support.figures import Sample, Window, intervals, median
+from tests.support.figures import SETTLING, Sample, Window, intervals, median
 
 ANSWERS: Final = frozenset({200, 401, 409, 503})
 """All that a site of the soak may say. 0, silence, is a matter of its own."""
@@ -79,7 +79,7 @@ class Outcome:
 
     @property
     def late(self) -> list[Sample]:
-        """503s that came after their deadline, not counting what the processor was late."""
+        """503s that came after their deadline, but for the time in which nobody could work."""
         limits = self.limits
         return [
             each
@@ -88,8 +88,15 @@ class Outcome:
         ]
 
     def _lag(self, sample: Sample) -> float:
+        """The processor was busy, or the site not there yet: it waited before anybody saw it."""
+        own = [
+            Window(strike.began, strike.ended + SETTLING)
+            for strike in self.strikes
+            if strike.fault.site == sample.site
+        ]
         overlaps = (
-            min(lag.promoted, sample.ended) - max(lag.fault, sample.began) for lag in self.lags
+            min(lag.promoted, sample.ended) - max(lag.fault, sample.began)
+            for lag in (*self.lags, *own)
         )
         return sum(max(overlap, 0.0) for overlap in overlaps)
 
