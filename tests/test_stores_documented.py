@@ -128,6 +128,24 @@ def test_the_acl_is_enough_and_not_more(redis_server: RedisServer, prefix: str) 
             client.acl_deluser(prefix)
 
 
+@pytest.mark.once
+def test_the_acl_ends_at_the_prefix(redis_server: RedisServer, prefix: str) -> None:
+    line = re.search(r"^ACL SETUSER app (.*)$", PAGE, re.MULTILINE)
+    assert line
+    scheme, _, path = redis_server.url.partition("://")
+    with redis_server.client() as client:
+        client.execute_command(
+            "ACL", "SETUSER", prefix, *line[1].replace("~session:", f"~{prefix}:").split()
+        )
+        try:
+            for other in ("session", f"{prefix}x", prefix[:-1]):
+                url = f"{scheme}://{prefix}:secret@{path}?prefix={other}"
+                result = CliRunner().invoke(cli, ["ping", "--json", url])
+                assert json.loads(result.stdout)["error"] == "StoreRefused", other
+        finally:
+            client.acl_deluser(prefix)
+
+
 def test_the_table_is_the_one_that_is_used(postgres_server: PostgresServer, prefix: str) -> None:
     """Made by hand from the page, used by a role that may not make one."""
     name = prefix.replace("-", "_")

@@ -38,6 +38,12 @@ def _number(text: str) -> int:
     return int(text)
 
 
+def _weights(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"[0-9]{1,6}(,[0-9]{1,6})*", text):
+        raise ValueError("whole numbers with commas between them")
+    return tuple(int(weight) for weight in text.split(","))
+
+
 _COMMON: Final[Mapping[str, Convert]] = {"timeout": _seconds, "prefix": str}
 _TLS: Final[Mapping[str, Convert]] = {"ca": str, "cert": str, "key": str}
 
@@ -66,6 +72,13 @@ _MEMCACHED_OPTIONS: Final[Mapping[str, Convert]] = {
     "protocol": str,
     "auth_optional": _flag,
 }
+_FAILOVER: Final[Mapping[str, Convert]] = {
+    "failover": _choice("error", "next"),
+    "copies": _count,
+    "failover_after": _seconds,
+    "keep_out": _seconds,
+}
+_RING: Final[Mapping[str, Convert]] = {"weights": _weights, **_FAILOVER}
 _IAM: Final[Mapping[str, Convert]] = {"cache": str, "region": str, "serverless": _flag}
 
 
@@ -113,6 +126,17 @@ def _redis(options: Mapping[str, Convert], *code: str) -> Scheme:
     )
 
 
+def _memcached(options: Mapping[str, Convert], *code: str) -> Scheme:
+    """What all kinds of Memcached have in common, and what one kind has besides."""
+    return Scheme(
+        _MEMCACHED,
+        {**_MEMCACHED_OPTIONS, **options},
+        frozenset({"credentials", *code}),
+        (),
+        "memcached",
+    )
+
+
 SCHEMES: Final[Mapping[str, Scheme]] = {
     "memory": Scheme("sessionstore.stores.memory:from_location", {}, frozenset({"clock"})),
     "redis": _redis({**_REPLICAS, "replica": str}),
@@ -125,17 +149,9 @@ SCHEMES: Final[Mapping[str, Scheme]] = {
     ),
     "redis+cluster": _redis(_REPLICAS),
     "rediss+cluster": _redis({**_REPLICAS, **_TLS, **_IAM}, "ssl_context"),
-    **dict.fromkeys(
-        ("memcached", "memcached+unix"),
-        Scheme(_MEMCACHED, _MEMCACHED_OPTIONS, frozenset({"credentials"}), (), "memcached"),
-    ),
-    "memcacheds": Scheme(
-        _MEMCACHED,
-        {**_MEMCACHED_OPTIONS, **_TLS},
-        frozenset({"credentials", "ssl_context"}),
-        (),
-        "memcached",
-    ),
+    "memcached": _memcached(_RING),
+    "memcached+unix": _memcached({}),
+    "memcacheds": _memcached({**_RING, **_TLS}, "ssl_context"),
     "sqlite": Scheme(_SQL, {**_POOL, "table": str}, frozenset({"clock"}), ("sqlalchemy",), "sql"),
     **dict.fromkeys(
         ("postgresql", "postgresql+psycopg"),

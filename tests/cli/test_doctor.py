@@ -24,6 +24,7 @@ from tests.support.children import Child, accepts, on_free_port, require_binary,
 from tests.support.memcached_servers import (
     run_memcached,
     run_memcached_ascii,
+    run_memcached_ring,
     run_memcached_tls,
 )
 from tests.support.servers import (
@@ -329,6 +330,17 @@ def test_a_memcached_server_that_has_evicted(invoke: Invoke) -> None:
         found = looked(invoke, url, 1)
         assert found["eviction"][0] == "error"
         assert found["memory"][0] == "warning"
+
+
+def test_several_memcached_servers_of_which_one_is_dead(invoke: Invoke) -> None:
+    with run_memcached_ring(2) as ring:
+        url = f"{ring.url}?timeout=0.5"
+        assert "127.0.0.1" not in looked(invoke, url, 1)["persistence"][1], "true of both"
+        alive, dead = (server.url.removeprefix("memcached://") for server in ring.servers)
+        ring.servers[1].child.stop()
+        found = looked(invoke, url, 1)
+        assert found["unusable"][1].startswith(f"{dead}: ")
+        assert found["persistence"][1].startswith(f"{alive}: ")
 
 
 @pytest.mark.parametrize("sasl", [True, False])

@@ -8,7 +8,7 @@ from typing import Any
 
 from sessionstore.asgi import SessionMiddleware
 from tests.drill.views import respond
-from tests.support.sites import COOKIE
+from tests.support.calling import COOKIE
 
 Message = MutableMapping[str, Any]
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.drill.ledger import Tally
-from tests.drill.scenarios import Scenario, Story
+from tests.drill.scenario import Scenario, Story
 from tests.support.figures import Sample, intervals, median, recovery
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = {
     "title": "drill",
-    "durable": "durable",
+    "setting": "setting",
     "reads": "reads",
     "writes": "writes",
     "errors": "errors",
@@ -96,8 +96,9 @@ class Result:
         tally = self.tally
         return {
             "name": self.scenario.name,
+            "page": self.scenario.page,
             "title": self.scenario.title,
-            "durable": self.scenario.durable,
+            "setting": self.scenario.setting,
             "reads": sum(sample.kind == "read" for sample in self.samples),
             "writes": sum(sample.kind == "write" for sample in self.samples),
             "errors": len(self.errors),

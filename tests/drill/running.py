@@ -11,7 +11,7 @@ from typing import Final
 
 from tests.drill.load import Load
 from tests.drill.report import Result
-from tests.drill.scenarios import PREFIX, Scenario, Story
+from tests.drill.scenario import PREFIX, Scenario, Story
 from tests.support.http_client import Site
 from tests.support.http_servers import (
     HttpServer,
@@ -53,9 +53,9 @@ def run(scenario: Scenario, settings: Settings, tell: Callable[[str], None]) -> 
 
     with ExitStack() as stack:
         servers = stack.enter_context(scenario.servers())
-        options = {"durable": scenario.durable} if scenario.durable != "0" else {}
+        timeout = str(settings.timeout)
         env = site_environment(
-            servers.url, SECRET, prefix=PREFIX, timeout=str(settings.timeout), **options
+            servers.url, SECRET, prefix=PREFIX, timeout=timeout, **scenario.options
         )
         # Threads enough for each request to wait for its deadline, as an async site has by itself.
         threads = int(settings.rate * 2 * settings.timeout)

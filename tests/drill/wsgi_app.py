@@ -8,7 +8,7 @@ import flask
 
 from sessionstore.flask import SessionStore
 from tests.drill.views import respond
-from tests.support.sites import COOKIE
+from tests.support.calling import COOKIE
 
 app = flask.Flask("drill")
 app.config.update(SECRET_KEY=os.environ["SESSIONSTORE_SECRET_KEY"], SESSION_COOKIE_NAME=COOKIE)

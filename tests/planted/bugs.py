@@ -5,6 +5,7 @@ They are in the product's flows, not in a store, so that every check meets the s
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -26,7 +27,7 @@ from sessionstore.core.verbs import Conflict, Exists, Missing, Version
 from sessionstore.core.writing import Writing
 from sessionstore.manager import SessionManager
 from sessionstore.stores.memory import MemoryStore
-from sessionstore.stores.redis.channel import Channel
+from sessionstore.stores.servers.channel import Channel
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -257,3 +258,39 @@ def cancelled_connection_put_back(patch: pytest.MonkeyPatch) -> None:
 def the_later_deadline_counts(patch: pytest.MonkeyPatch) -> None:
     """Of two requests that set deadlines at once, the one that commits last is obeyed."""
     patch.setattr(rotation, "_deadlines_differ", lambda record, base: False)
+
+
+def secret_stretched(patch: pytest.MonkeyPatch) -> None:
+    """The secret's hash is made slowly, like a password's, where there is one to compare with."""
+
+    def slow(secret: bytes) -> bytes:
+        hashlib.pbkdf2_hmac("sha256", secret, b"", 3000)
+        return token.secret_hash(secret)
+
+    patch.setattr(opening, "secret_hash", slow)
+
+
+def bad_secret_looked_up_again(patch: pytest.MonkeyPatch) -> None:
+    """A record that does not fit the token is read once more, in case it has changed."""
+    load = Opening.load
+
+    def twice(self: Any, state: State, now: float) -> Flow[None]:
+        key = None if state.token is None else self._verbs.key(state.token.handle)
+        yield from load(self, state, now)
+        if opening.BAD_SECRET in (what for what, _ in state.reports) and key is not None:
+            yield from self._verbs.load(key)
+
+    patch.setattr(Opening, "load", twice)
+
+
+def bad_secret_is_void(patch: pytest.MonkeyPatch) -> None:
+    """Whoever has the handle of a session that exists is told so: their writes are refused."""
+    load = Opening.load
+
+    def void(self: Any, state: State, now: float) -> Flow[None]:
+        token = state.token
+        yield from load(self, state, now)
+        if opening.BAD_SECRET in (what for what, _ in state.reports):
+            state.status, state.token = Status.VOID, token
+
+    patch.setattr(Opening, "load", void)

@@ -18,7 +18,7 @@ from tests.soak import report
 from tests.soak.running import Settings, run
 from tests.soak.stores import STORES
 from tests.soak.users import Load
-from tests.support.docs_page import put_into
+from tests.support.pages import put_into
 
 
 def main() -> int:
@@ -34,7 +34,7 @@ def main() -> int:
         shown.print(report.processes(result))
     shown.print(report.table(results))
     if options.markdown:
-        put_into(options.markdown, "soak", report.markdown(results))
+        put_into(options.markdown, report.markdown(results), "soak")
     missed = [miss for result in results for miss in result["misses"]]
     for miss in missed:
         console.print(f"Missed: {miss}", style="bold red", markup=False)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support import memcached_servers
 from tests.support.children import Child, accepts, on_free_port, require_binary, scratch_directory
-from tests.support.memcached_servers import MemcachedServer
+from tests.support.memcached_servers import MemcachedRing, MemcachedServer
 from tests.support.redis_topologies import (
     RedisCluster,
     SentinelGroup,
@@ -136,3 +136,10 @@ def memcached_mutual_tls_server() -> Iterator[MemcachedServer]:
     """memcached that asks for a client's certificate, too; the URL has it."""
     with memcached_servers.run_memcached_tls(mutual=True) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def memcached_ring() -> Iterator[MemcachedRing]:
+    """Three memcached that one store uses."""
+    with memcached_servers.run_memcached_ring(3) as ring:
+        yield ring

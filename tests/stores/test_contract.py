@@ -10,7 +10,7 @@ import pytest
 from sessionstore.stores.base import Store
 from sessionstore.stores.url import open_store
 from sessionstore.testing import EnumerableContract, PurgeableContract, StoreContract
-from tests.support.memcached_servers import MemcachedServer
+from tests.support.memcached_servers import MemcachedRing, MemcachedServer
 from tests.support.redis_topologies import RedisCluster, SentinelGroup
 from tests.support.servers import PostgresServer, RedisServer
 
@@ -171,3 +171,21 @@ class TestMemcachedMutualTLS(MemcachedContract):
     @pytest.fixture
     def store(self, prefix: str, memcached_mutual_tls_server: MemcachedServer) -> Iterator[Store]:
         yield from opened(memcached_mutual_tls_server.url, prefix)
+
+
+class TestMemcachedRing(MemcachedContract):
+    @pytest.fixture
+    def store(self, prefix: str, memcached_ring: MemcachedRing) -> Iterator[Store]:
+        yield from opened(memcached_ring.url, prefix)
+
+
+class TestMemcachedFailover(MemcachedContract):
+    @pytest.fixture
+    def store(self, prefix: str, memcached_ring: MemcachedRing) -> Iterator[Store]:
+        yield from opened(f"{memcached_ring.url}?failover=next", prefix)
+
+
+class TestMemcachedCopies(MemcachedContract):
+    @pytest.fixture
+    def store(self, prefix: str, memcached_ring: MemcachedRing) -> Iterator[Store]:
+        yield from opened(f"{memcached_ring.url}?copies=2", prefix)

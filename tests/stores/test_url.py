@@ -137,7 +137,11 @@ def test_parse(url: str, location: Location) -> None:
         ("redis://h?protocol=meta", "unknown option"),
         # Memcached.
         ("memcached://", "no host"),
-        (f"memcached://u:{SECRET}@a,b", "several servers are not supported in this version"),
+        (f"memcached://u:{SECRET}@a,b,a", "server a is named twice"),
+        ("memcached://a,b?weights=1", "weights= has 1 numbers, one for each server"),
+        ("memcached://a,b?weights=1,x", "whole numbers with commas"),
+        ("memcached://a,b?weights=1,0", "give a whole number, 1 or more"),
+        ("memcached+unix:///s?weights=1", "unknown option"),
         (f"memcached://u:{SECRET}@h/0", "takes no path"),
         (f"memcached://:{SECRET}@h", "needs a user name and a password"),
         ("memcached://u:@h", "needs a user name and a password"),

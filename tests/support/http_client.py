@@ -9,7 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tests.support.sites import COOKIE, cookie_value
+from tests.support.calling import COOKIE
+from tests.support.sites import cookie_value
 
 PATIENCE: Final = 10.0
 """Seconds: far more than any answer may take."""

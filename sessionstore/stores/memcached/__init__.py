@@ -1,6 +1,6 @@
 """``memcached://``, ``memcacheds://``, ``memcached+unix://``: sessions in Memcached.
 
-Set-up: one server of version 1.6 or later (tested: 1.6.18), with CAS (the default) and with more
+Set-up: servers of version 1.6 or later (tested: 1.6.18), with CAS (the default) and with more
 memory than its sessions need; ``sessionstore doctor`` looks at it.
 Limits: nothing is replicated or kept on disk, and a full server evicts: docs/memcached.md.
 Keys: ``<prefix>:s:<handle>``, with a TTL in whole seconds; one item per session.
@@ -13,10 +13,20 @@ binary.py        the binary protocol, for SASL
 conversation.py  one connection's bytes: requests numbered, replies matched; TTL and size
 login.py         what is said first on every connection, as a flow
 failures.py      from an error reply to the typed error, and whether to try again
-endpoint.py      where the server is, and how to log in
-blocking.py      the sync transport
-channel.py       one asyncio connection: replies matched to requests by their order
-shared.py        the asyncio transport: one connection per event loop, shared by all tasks
+configuring.py   from a URL to the servers that it means
+endpoint.py      where one server is, and how to log in
+topology.py      which servers there are, and which of them has a key
+ring.py          which of several servers a key is on, as libmemcached places it
+membership.py    which servers are left out, where a lost one's share goes to the next
+notes.py         what the application's processes tell each other about that
+vigil.py         the threads that look at the servers for it
+spread.py        the four verbs where a session may be on the next server
+copies.py        the four verbs where each session is on two servers
+routing.py       one command: which server, repetition; for both transports
+blocking.py      the sync transport: a pool of links for each server
+channel.py       one asyncio connection
+line.py          connecting one
+shared.py        the asyncio transport: one connection per event loop and server
 examination.py   what a server tells of how it is set up, for ``sessionstore doctor``
 store.py         ``MemcachedStore``
 ===============  =============================================================================

@@ -1,8 +1,7 @@
-"""The sync transport: a bounded pool of connections."""
+"""The sync transport: links in pools."""
 
 from __future__ import annotations
 
-import random
 import select
 import time
 from contextlib import suppress
@@ -10,15 +9,19 @@ from typing import Any
 
 from sessionstore.core.errors import SessionTooLarge
 from sessionstore.core.flow import Command, run
-from sessionstore.stores.attempts import ATTEMPT_SHARE, Attempts, Failure, refused, unavailable
+from sessionstore.stores.attempts import Failure, refused, unavailable
 from sessionstore.stores.credentials import Credential
 from sessionstore.stores.dialing import dial, shut_down
+from sessionstore.stores.logging_in import log_in
 from sessionstore.stores.memcached.conversation import check_size
 from sessionstore.stores.memcached.endpoint import Endpoint
-from sessionstore.stores.memcached.failures import from_reply
+from sessionstore.stores.memcached.failures import is_broken
 from sessionstore.stores.memcached.login import before_the_command
-from sessionstore.stores.memcached.messages import ERRORS, Malformed, Reply, Request
-from sessionstore.stores.pool import Pool
+from sessionstore.stores.memcached.messages import Malformed, Reply, Request
+from sessionstore.stores.memcached.routing import Exchange, Routing
+from sessionstore.stores.memcached.topology import Node
+from sessionstore.stores.servers.pools import Pools
+from sessionstore.stores.servers.topology import Server
 
 _BUFFER = 16384
 
@@ -123,62 +126,44 @@ def connect(endpoint: Endpoint, until: float) -> Link:
 
     :raises Failure: connecting or logging in failed
     """
-    credentials, node = endpoint.credentials, endpoint.node
-    if credentials is None:
-        return Link(endpoint, None, until)
-    credential = credentials.ask_by(until, node)
-    try:
+
+    def open_link(credential: Credential | None) -> Link:
         return Link(endpoint, credential, until)
-    except Failure as failure:
-        if not failure.login:
-            raise
-        # It may have been exchanged between the asking and the telling.
-        refused, credential = credential, credentials.ask_by(until, node)
-        if credential == refused:
-            raise
-    return Link(endpoint, credential, until)
+
+    return log_in(endpoint.credentials, until, endpoint.node, open_link)[0]
 
 
-class BlockingTransport:
-    """Carries commands by a pool of links.
+class BlockingTransport(Pools[Link]):
+    """Carries commands for threads.
 
-    :param timeout: the store's, in seconds: an attempt gets a share of it
-    :param max_connections: the pool's bound
+    :param max_connections: of each pool
     """
 
-    def __init__(self, endpoint: Endpoint, timeout: float, max_connections: int) -> None:
-        self._node = endpoint.node
-        self._limit = timeout * ATTEMPT_SHARE
-        self.pool = Pool(lambda until: connect(endpoint, until), max_connections, endpoint.node)
+    def __init__(self, routing: Routing, max_connections: int) -> None:
+        super().__init__(routing.topology, max_connections)
+        self._routing = routing
 
-    def execute(self, command: Command[Any], deadline: float) -> Reply:
-        """See :meth:`sessionstore.stores.base.Store.execute`."""
-        attempts = Attempts(deadline, self._limit, write=command.write, node=self._node)
-        while True:
-            until = attempts.start(time.monotonic())
-            try:
-                return self._attempt(command.request, until)
-            except Failure as failure:
-                pause = attempts.failed(failure, time.monotonic(), random.random())  # noqa: S311
-            time.sleep(pause)
+    def execute(self, command: Command[Any], deadline: float, node: Node | None = None) -> Reply:
+        """See :meth:`sessionstore.stores.base.Store.execute`.
 
-    def _attempt(self, request: Request, until: float) -> Reply:
-        link, generation = self.pool.take(until)
-        try:
-            reply = link.exchange(request, until)
-        except SessionTooLarge:
-            self.pool.give(link, generation)
-            raise
-        except BaseException:
-            self.pool.drop(link, generation)
-            raise
-        if reply.outcome in ERRORS:
-            failure = from_reply(reply, self._node)
-            (self.pool.drop if failure.broken else self.pool.give)(link, generation)
-            raise failure
-        self.pool.give(link, generation)
+        :param node: the one to ask, whatever the key
+        """
+        reply: Reply = self.carry(self._routing.carry(command, deadline, node))
         return reply
 
-    def close(self) -> None:
-        """Close all connections; the transport may be used again."""
-        self.pool.close()
+    def connect(self, node: Server, until: float) -> Link:
+        return connect(node.endpoint, until)
+
+    def exchange(self, request: Exchange) -> Reply:
+        pool = self.pool(request.node)
+        link, generation = pool.take(request.until)
+        try:
+            reply = link.exchange(request.request, request.until)
+        except SessionTooLarge:
+            pool.give(link, generation)
+            raise
+        except BaseException:
+            pool.drop(link, generation)
+            raise
+        (pool.drop if is_broken(reply) else pool.give)(link, generation)
+        return reply

@@ -1,177 +1,33 @@
-"""One asyncio connection, shared: requests go out in batches, replies come back in order.
-
-Every request holds a place in the order until *its* reply has come, also when nobody waits for it
-any more: a cancelled task cannot shift another's reply.
-"""
+"""One asyncio connection to Memcached."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from collections import deque
-from contextlib import suppress
-from typing import Any, Final
+from collections.abc import Iterator
 
-from sessionstore.stores.attempts import Failure, refused, unavailable
+from sessionstore.stores.attempts import refused
 from sessionstore.stores.memcached.conversation import Conversation
 from sessionstore.stores.memcached.messages import Malformed, Reply, Request
-
-_HIGH_WATER: Final = 4 * 1024 * 1024
-"""Bytes waiting to be sent, above which new requests wait."""
+from sessionstore.stores.servers.channel import Channel
 
 
-class Channel(asyncio.Protocol):
-    """One connection."""
-
-    _transport: Any
+class MemcachedChannel(Channel):
+    """A connection, which the caller greets."""
 
     def __init__(self, conversation: Conversation, node: str) -> None:
+        super().__init__(node)
         self._conversation = conversation
-        self._node = node
-        self._loop = asyncio.get_running_loop()
-        self._waiting: deque[tuple[asyncio.Future[Reply], float]] = deque()
-        self._unsent: list[bytes] = []
-        self._closed = self._loop.create_future()
-        self._writable: asyncio.Future[None] | None = None
-        self.usable = True
         self.heard = False
         """Whether the server has ever said a word."""
         self.item_size = 0
 
-    def send(self, request: Request) -> asyncio.Future[Reply]:
-        """Have a request sent at the end of this tick. The future gets the reply, or a Failure."""
-        future = self._loop.create_future()
-        if not self._unsent:
-            self._loop.call_soon(self._flush)
-        self._unsent.append(self._conversation.ask(request, time.time()))
-        self._waiting.append((future, time.monotonic()))
-        return future
+    def send(self, part: Request) -> asyncio.Future[Reply]:
+        return self._send(self._conversation.ask(part, time.time()))
 
-    def _flush(self) -> None:
-        # On a transport that is closing it would vanish: then it stays unsent, and is sent anew.
-        if self._unsent and not self._transport.is_closing():
-            data = b"".join(self._unsent)
-            self._unsent.clear()
-            self._transport.write(data)
-
-    async def ask(self, request: Request, until: float) -> Reply:
-        """Send a request and wait for its reply, which may be an error.
-
-        :raises Failure: none came
-        """
-        future = self.send(request)
-        timer = self._loop.call_later(until - time.monotonic(), _expire, future)
-        try:
-            return await future
-        except TimeoutError:
-            raise unavailable("no reply in time", self._node, lost=True) from None
-        finally:
-            timer.cancel()
-
-    async def writable(self, until: float) -> None:
-        """Wait while the server does not keep up.
-
-        :raises Failure: until then
-        """
-        if self._writable is not None:
-            remaining = max(until - time.monotonic(), 0)
-            await asyncio.wait({self._writable}, timeout=remaining)
-            if self._writable is not None:
-                raise unavailable("the server takes no more data", self._node)
-
-    def overdue(self, seconds: float) -> bool:
-        """Whether the oldest request has waited this long for its reply."""
-        return bool(self._waiting) and time.monotonic() - self._waiting[0][1] >= seconds
-
-    def retire(self) -> None:
-        """Take no new requests; close when nobody waits any more."""
-        self.usable = False
-        self._close_if_done()
-
-    def _close_if_done(self) -> None:
-        if not any(not future.done() for future, _ in self._waiting):
-            self.close()
-
-    def left(self) -> None:
-        """A waiter has gone without its reply."""
-        if not self.usable:
-            self._close_if_done()
-
-    def close(self) -> None:
-        """Close at once; whoever waits gets a Failure."""
-        self.usable = False
-        self._transport.abort()
-
-    def is_closed(self) -> bool:
-        """Whether the socket is closed."""
-        return self._closed.done()
-
-    async def wait_closed(self) -> None:
-        """Until the socket is closed."""
-        with suppress(TimeoutError):
-            # connection_lost comes in the next tick; a bound, should a loop not honour that.
-            async with asyncio.timeout(1):
-                await asyncio.shield(self._closed)
-
-    def abandon(self) -> None:
-        """Let go of the socket without the loop: put /dev/null in its place.
-
-        Closing is up to the transport, which needs its loop for that; and in a forked child,
-        taking the socket out of the epoll set would take it out of the parent's as well.
-        """
-        self.usable = False
-        with suppress(OSError, ValueError):
-            number = self._transport.get_extra_info("socket").fileno()
-            if number >= 0:
-                null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-                os.dup2(null, number, inheritable=False)
-                os.close(null)
-
-    # -- asyncio.Protocol --
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-        self._transport.set_write_buffer_limits(high=_HIGH_WATER)
-
-    def data_received(self, data: bytes) -> None:
+    def replies(self, data: bytes) -> Iterator[Reply]:
         self.heard = True
         try:
-            for reply in self._conversation.hear(data):
-                future, _ = self._waiting.popleft()
-                if not future.done():
-                    future.set_result(reply)
+            yield from self._conversation.hear(data)
         except Malformed as error:
-            self._fail(refused(str(error), self._node, lost=True))
-            self.close()
-
-    def pause_writing(self) -> None:
-        self._writable = self._loop.create_future()
-
-    def resume_writing(self) -> None:
-        writable, self._writable = self._writable, None
-        if writable is not None:
-            writable.set_result(None)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.usable = False
-        self.resume_writing()
-        if not self._closed.done():
-            self._closed.set_result(None)
-        why = "the server closed the connection" if exc is None else "the connection was lost"
-        self._fail(unavailable(why, self._node, lost=True))
-
-    def _fail(self, failure: Failure) -> None:
-        """Fail all who wait. The last ``len(_unsent)`` of them were not sent."""
-        sent = len(self._waiting) - len(self._unsent)
-        for place, (future, _) in enumerate(self._waiting):
-            if not future.done():
-                lost = failure.lost and place < sent
-                future.set_exception(failure.again(lost=lost))
-        self._waiting.clear()
-        self._unsent.clear()
-
-
-def _expire(future: asyncio.Future[Any]) -> None:
-    if not future.done():
-        future.set_exception(TimeoutError())
+            raise refused(str(error), self._node, lost=True) from None

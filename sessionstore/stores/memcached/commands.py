@@ -1,5 +1,7 @@
 """The four verbs as Memcached's requests. No I/O, and nothing of either protocol.
 
+``route`` is the node to ask; None: the one that has the key.
+
 A version is the item's CAS number, which the server counts up with every write of any item. It
 begins anew when the server is restarted, but so does the server's content, and no session is ever
 created a second time under the same key.
@@ -21,41 +23,49 @@ NEVER: Final = 2**64 - 1
 _KEY: Final = re.compile(rb"[!-~]{1,250}")
 
 
-def load(key: bytes) -> Flow[Entry | None]:
+def load(key: bytes, route: object = None) -> Flow[Entry | None]:
     """Get, with the CAS number."""
-    return (yield from Command(Request(Verb.GET, _checked(key)), _entry, key=key))
+    return (yield from Command(Request(Verb.GET, _checked(key)), _entry, key=key, route=route))
 
 
-def create(key: bytes, value: bytes, ttl: float) -> Flow[Version | Exists]:
+def create(key: bytes, value: bytes, ttl: float, route: object = None) -> Flow[Version | Exists]:
     """Add: atomic, and never without an expiry."""
     request = Request(Verb.ADD, _checked(key), value, ttl)
-    return (yield from Command(request, _created, key=key, write=True))
+    return (yield from Command(request, _created, key=key, write=True, route=route))
 
 
 def replace(
-    key: bytes, value: bytes, ttl: float, version: Version
+    key: bytes, value: bytes, ttl: float, version: Version, route: object = None
 ) -> Flow[Version | Conflict | Missing]:
     """Compare-and-set. After a conflict a second round trip for what is there now, because the
     server does not tell it along."""
     request = Request(Verb.REPLACE, _checked(key), value, ttl, _number(version))
-    result = yield from Command(request, _replaced, key=key, write=True)
-    return (yield from _current(key)) if result is None else result
+    result = yield from Command(request, _replaced, key=key, write=True, route=route)
+    return (yield from _current(key, route)) if result is None else result
 
 
-def delete(key: bytes, version: Version | None) -> Flow[Deleted | Conflict | Missing]:
+def put(key: bytes, value: bytes, ttl: float, route: object) -> Flow[Version]:
+    """Store, whatever is there."""
+    request = Request(Verb.SET, _checked(key), value, ttl)
+    return (yield from Command(request, _put, key=key, write=True, route=route))
+
+
+def delete(
+    key: bytes, version: Version | None, route: object = None
+) -> Flow[Deleted | Conflict | Missing]:
     """Delete, or compare-and-delete."""
     request = Request(Verb.DELETE, _checked(key), cas=0 if version is None else _number(version))
-    result = yield from Command(request, _deleted, key=key, write=True)
-    return (yield from _current(key)) if result is None else result
+    result = yield from Command(request, _deleted, key=key, write=True, route=route)
+    return (yield from _current(key, route)) if result is None else result
 
 
-def server() -> Flow[str]:
+def server(route: object = None) -> Flow[str]:
     """The server's name and version."""
-    return (yield from Command(Request(Verb.VERSION), _version))
+    return (yield from Command(Request(Verb.VERSION), _version, route=route))
 
 
-def _current(key: bytes) -> Flow[Conflict | Missing]:
-    entry = yield from load(key)
+def _current(key: bytes, route: object) -> Flow[Conflict | Missing]:
+    entry = yield from load(key, route)
     return Missing() if entry is None else Conflict(entry)
 
 
@@ -86,6 +96,12 @@ def _created(reply: Reply) -> Version | Exists:
         return reply.cas
     if reply.outcome in {Outcome.EXISTS, Outcome.NOT_STORED}:
         return Exists()
+    raise _unexpected(reply)
+
+
+def _put(reply: Reply) -> Version:
+    if reply.outcome is Outcome.OK:
+        return reply.cas
     raise _unexpected(reply)
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from sessionstore.core.errors import StoreError, StoreFull, StoreRefused, StoreUnavailable
 from sessionstore.stores.attempts import Failure
-from sessionstore.stores.memcached.messages import Outcome, Reply
+from sessionstore.stores.memcached.messages import ERRORS, Outcome, Reply
 
 _TEXTS: Final[dict[Outcome, tuple[type[StoreError], str]]] = {
     Outcome.UNAUTHENTICATED: (StoreRefused, "the server wants a user name and password"),
@@ -27,6 +27,11 @@ _IN_STEP: Final = frozenset((Outcome.TOO_LARGE, Outcome.FULL, Outcome.UNKNOWN))
 """After these, the connection is as good as before."""
 
 
+def is_broken(reply: Reply) -> bool:
+    """Whether nothing may be asked on this connection any more."""
+    return reply.outcome in ERRORS and reply.outcome not in _IN_STEP
+
+
 def from_reply(reply: Reply, node: str) -> Failure:
     """What an error means."""
     kind, text = _TEXTS[reply.outcome]
@@ -35,6 +40,6 @@ def from_reply(reply: Reply, node: str) -> Failure:
         # A proxy that has lost its server cannot tell whether that one executed a write.
         lost=reply.outcome is Outcome.FAILED,
         retry=kind is StoreUnavailable,
-        broken=reply.outcome not in _IN_STEP,
+        broken=is_broken(reply),
         login=reply.outcome is Outcome.UNAUTHENTICATED,
     )

@@ -160,4 +160,4 @@ def before_the_command(failure: Failure, *, first: bool) -> Failure:
         error.args = (f"{error}: does it speak TLS, or another protocol (SASL)?",)
     # Not Failure.again, by which everything that was not executed may be tried again: a server
     # that speaks something else will do so the next time as well.
-    return Failure(error, retry=failure.retry, login=failure.login)
+    return Failure(error, retry=failure.retry, login=failure.login, silent=failure.silent)

@@ -21,6 +21,8 @@ class Verb(Enum):
     """Store under a free key."""
     REPLACE = auto()
     """Compare-and-set. Never creates."""
+    SET = auto()
+    """Store, whatever is there."""
     DELETE = auto()
     """With ``cas``: compare-and-delete."""
     HELLO = auto()
@@ -151,6 +153,7 @@ _ANSWERS: Final = {
     Verb.GET: frozenset((Outcome.OK, Outcome.MISSING)),
     Verb.ADD: frozenset((Outcome.OK, Outcome.EXISTS, Outcome.NOT_STORED)),
     Verb.REPLACE: frozenset((Outcome.OK, Outcome.EXISTS, Outcome.MISSING, Outcome.NOT_STORED)),
+    Verb.SET: frozenset((Outcome.OK,)),
     Verb.DELETE: frozenset((Outcome.OK, Outcome.EXISTS, Outcome.MISSING)),
     Verb.HELLO: frozenset((Outcome.OK, Outcome.MISSING)),
     Verb.NOOP: frozenset((Outcome.OK,)),
@@ -162,7 +165,8 @@ _ANSWERS: Final = {
     Verb.STEP: frozenset((Outcome.OK, Outcome.CONTINUE)),
 }
 VALUED: Final = frozenset((Verb.GET, Verb.VERSION, Verb.MECHANISMS))
-_COUNTED: Final = frozenset((Verb.GET, Verb.ADD, Verb.REPLACE))
+STORING: Final = frozenset((Verb.ADD, Verb.REPLACE, Verb.SET))
+_COUNTED: Final = STORING | {Verb.GET}
 
 
 def fits(request: Request, opaque: int, reply: Reply, numbered: frozenset[Verb]) -> bool:

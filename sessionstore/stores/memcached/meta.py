@@ -57,7 +57,7 @@ class Meta:
 
     name = "meta"
     first_number = 1
-    numbered = frozenset((Verb.GET, Verb.ADD, Verb.REPLACE, Verb.DELETE))
+    numbered = frozenset((Verb.GET, Verb.ADD, Verb.REPLACE, Verb.SET, Verb.DELETE))
 
     def pack(self, request: Request, opaque: int, expiry: int) -> bytes:
         """A request's bytes."""
@@ -70,6 +70,8 @@ class Meta:
             # MR, "replace": whatever a server makes of the number, it must not create.
             line = b"ms %b %d T%d MR C%d c O%d\r\n%b\r\n"
             return line % (key, len(value), expiry, request.cas, opaque, value)
+        if verb is Verb.SET:
+            return b"ms %b %d T%d c O%d\r\n%b\r\n" % (key, len(value), expiry, opaque, value)
         if verb is Verb.DELETE:
             compare = b"C%d " % request.cas if request.cas else b""
             return b"md %b %bO%d\r\n" % (key, compare, opaque)

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Final
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, Protocol
 
 from sessionstore.core.errors import ConfigurationError
+from sessionstore.core.expiry import MAX_LIFETIME
 from sessionstore.core.flow import Command, Flow
 from sessionstore.core.token import HANDLE_BYTES, handle_text
+from sessionstore.stores.attempts import Failure
 from sessionstore.stores.base import (
     DEFAULT_PREFIX,
     DEFAULT_TIMEOUT,
     Conflict,
     Deleted,
     Entry,
+    Examinable,
     Exists,
     Missing,
+    NodeHealth,
     Store,
     Version,
 )
 from sessionstore.stores.facts import Link, MemcachedFacts
 from sessionstore.stores.location import Location
-from sessionstore.stores.memcached import commands
+from sessionstore.stores.memcached import commands, copies, spread
 from sessionstore.stores.memcached.blocking import BlockingTransport
-from sessionstore.stores.memcached.endpoint import Endpoint, endpoint_from
+from sessionstore.stores.memcached.configuring import topology_from
+from sessionstore.stores.memcached.endpoint import Endpoint
 from sessionstore.stores.memcached.examination import examine
+from sessionstore.stores.memcached.membership import Membership
+from sessionstore.stores.memcached.routing import Routing
 from sessionstore.stores.memcached.shared import SharedTransport
+from sessionstore.stores.memcached.topology import Node, Topology
+from sessionstore.stores.memcached.vigil import Watched
 
 DEFAULT_MAX_CONNECTIONS: Final = 64
 PROBE: Final = bytes(600)
@@ -33,51 +44,90 @@ PROBE: Final = bytes(600)
 Its format byte is one that no record has."""
 
 
-class MemcachedStore(Store):
-    """Sessions in one Memcached server.
+Failover = Literal["error", "next"]
+FAILOVER: Final = ("error", "next")
+DEFAULT_FAILOVER_AFTER: Final = 3.0
+"""Seconds. A server that was only slow, or cut off for less, keeps its sessions."""
 
-    :param max_connections: the most that sync code may have open at once; asyncio code uses one
-        connection per event loop
+
+class _Verbs(Protocol):
+    """Where the keys are is known to these."""
+
+    def load(self, key: bytes) -> Flow[Entry | None]: ...
+    def create(self, key: bytes, value: bytes, ttl: float) -> Flow[Version | Exists]: ...
+    def replace(
+        self, key: bytes, value: bytes, ttl: float, version: Version
+    ) -> Flow[Version | Conflict | Missing]: ...
+    def delete(self, key: bytes, version: Version | None) -> Flow[Deleted | Conflict | Missing]: ...
+
+
+class MemcachedStore(Store):
+    """Sessions in Memcached servers.
+
+    :param topology: which there are
+    :param max_connections: the most that sync code may have open at once to each server; asyncio
+        code uses one connection per event loop and server
+    :param failover: what becomes of a lost server's share: ``"error"``: its requests get
+        ``StoreUnavailable`` until it is back; ``"next"``: it goes to the next server
+    :param copies: 2: each session is on two servers, so that a lost one logs nobody out; this
+        implies ``failover="next"``
+    :param failover_after: seconds of silence after which a server is lost
+    :param keep_out: seconds for which a lost server that comes back with what it had is kept out;
+        not less than the longest session lives
     """
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        topology: Topology,
         *,
         prefix: str = DEFAULT_PREFIX,
         timeout: float = DEFAULT_TIMEOUT,
         max_connections: int = DEFAULT_MAX_CONNECTIONS,
+        failover: Failover | None = None,
+        copies: int = 1,
+        failover_after: float = DEFAULT_FAILOVER_AFTER,
+        keep_out: float = MAX_LIFETIME,
     ) -> None:
         super().__init__(prefix=prefix, timeout=timeout)
         if max_connections < 1:
             raise ConfigurationError(f"max_connections={max_connections!r}: give 1 or more")
-        self._endpoint = endpoint
-        self._blocking = BlockingTransport(endpoint, timeout, max_connections)
-        self._shared = SharedTransport(endpoint, timeout)
+        self._verbs = _verbs(failover, copies, timeout)
+        membership = None
+        if self._verbs is not commands:
+            membership = Membership(topology, silence=failover_after, keep_out=keep_out)
+            topology = Watched(membership, f"{prefix}:left-out".encode(), keep_out)
+        self._topology = topology
+        routing = Routing(topology, timeout, membership=membership)
+        self._blocking = BlockingTransport(routing, max_connections)
+        self._shared = SharedTransport(routing)
 
     def __repr__(self) -> str:
-        endpoint = self._endpoint
-        return f"<MemcachedStore {endpoint.node} {endpoint.protocol} prefix={self.prefix!r}>"
+        topology = self._topology
+        return f"<MemcachedStore {topology.name} {topology.protocol} prefix={self.prefix!r}>"
 
     def load(self, key: bytes) -> Flow[Entry | None]:
-        return commands.load(key)
+        return self._verbs.load(key)
 
     def create(self, key: bytes, value: bytes, ttl: float) -> Flow[Version | Exists]:
-        return commands.create(key, value, ttl)
+        return self._verbs.create(key, value, ttl)
 
     def replace(
         self, key: bytes, value: bytes, ttl: float, version: Version
     ) -> Flow[Version | Conflict | Missing]:
-        return commands.replace(key, value, ttl, version)
+        return self._verbs.replace(key, value, ttl, version)
 
     def delete(
         self, key: bytes, version: Version | None = None
     ) -> Flow[Deleted | Conflict | Missing]:
-        return commands.delete(key, version)
+        return self._verbs.delete(key, version)
 
     def server(self) -> Flow[str]:
-        """The server's name and version."""
-        return commands.server()
+        """The servers' names and versions; each of them is asked."""
+        yield from commands.server()  # whichever: after this, it is known which there are
+        names: dict[str, None] = {}
+        for node in self._topology.nodes():
+            names[(yield from commands.server(node))] = None
+        return ", ".join(names)
 
     def execute(self, command: Command[Any], deadline: float) -> Any:
         return self._blocking.execute(command, deadline)
@@ -85,29 +135,73 @@ class MemcachedStore(Store):
     async def aexecute(self, command: Command[Any], deadline: float) -> Any:
         return await self._shared.execute(command, deadline)
 
-    def examine(self) -> Flow[MemcachedFacts]:
-        """How the server is set up, as far as it tells."""
-        key = self.key(handle_text(os.urandom(HANDLE_BYTES)))
-        endpoint = self._endpoint
-        return examine(key, PROBE, _link(endpoint), logged_in=endpoint.credentials is not None)
+    def health(self) -> tuple[NodeHealth, ...]:
+        now = time.monotonic()
+        return tuple(node.health(now) for node in self._topology.nodes())
+
+    def servers(self) -> Mapping[str, Examinable]:
+        """Those that hold sessions."""
+        return {node.name: _OneServer(self, self._blocking, node) for node in self._nodes()}
+
+    def _nodes(self) -> Sequence[Node]:
+        try:
+            self._topology.wait(time.monotonic() + self.timeout)
+        except Failure as failure:
+            raise failure.error from None
+        return self._topology.nodes()
 
     @property
     def connections(self) -> int:
         """How many connections sync code has open, idle and in use."""
-        return self._blocking.pool.open
+        return self._blocking.open
 
     def close(self) -> None:
         self._blocking.close()
         self._shared.sweep()
+        self._topology.close()
 
     async def aclose(self) -> None:
         await self._shared.aclose()
         self.close()
 
 
+def _verbs(failover: Failover | None, count: int, timeout: float) -> _Verbs:
+    if failover not in {None, *FAILOVER}:
+        raise ConfigurationError(f"failover={failover!r}: one of {', '.join(FAILOVER)}")
+    if count not in {1, 2}:
+        raise ConfigurationError(f"copies={count!r}: 1 or 2")
+    if count == 2:
+        if failover == "error":
+            raise ConfigurationError("copies=2 is failover=next with nothing lost: leave out error")
+        if timeout > copies.LONGEST_TIMEOUT:
+            raise ConfigurationError(f"copies=2: timeout= must not exceed {copies.LONGEST_TIMEOUT}")
+        return copies
+    return spread if failover == "next" else commands
+
+
+class _OneServer:
+    """One of a store's servers, to be examined."""
+
+    def __init__(self, store: MemcachedStore, blocking: BlockingTransport, node: Node) -> None:
+        self.timeout = store.timeout
+        self._key = store.key(handle_text(os.urandom(HANDLE_BYTES)))
+        self._blocking = blocking
+        self._node = node
+
+    def examine(self) -> Flow[MemcachedFacts]:
+        """How the server is set up, as far as it tells."""
+        endpoint = self._node.endpoint
+        logged_in = endpoint.credentials is not None
+        return examine(self._key, PROBE, _link(endpoint), logged_in=logged_in)
+
+    def execute(self, command: Command[Any], deadline: float) -> Any:
+        return self._blocking.execute(command, deadline, self._node)
+
+
 def from_location(location: Location, options: dict[str, Any]) -> MemcachedStore:
     """``memcached://``, ``memcacheds://``, ``memcached+unix://``."""
-    return MemcachedStore(endpoint_from(location, options), **options)
+    topology = topology_from(location, options, options.get("timeout", DEFAULT_TIMEOUT))
+    return MemcachedStore(topology, **options)
 
 
 def _link(endpoint: Endpoint) -> Link:

@@ -12,15 +12,14 @@ configuring.py   from a URL to the servers that it means
 topology.py      which servers there are: those that the URL names, or what these say:
 sentinel.py      ... Sentinel: the primary and its replicas
 cluster.py       ... Cluster: who has which slot
-watching.py      the threads that keep these two up to date
 routing.py       one command: which server, redirects, repetition, durability; for both transports
 recent.py        what was written a moment ago, which replicas may not have
 endpoint.py      where one server is, and how to log in
 greetings.py     what a new connection asks first
 link.py          one blocking connection
 blocking.py      the sync transport: a pool of them for each server
-channel.py       one asyncio connection: replies matched to commands by their order
-line.py          connecting one, and replacing it
+channel.py       one asyncio connection
+line.py          connecting one, and staying logged in
 shared.py        the asyncio transport: one connection per event loop and server
 examination.py   what a server tells of how it is set up, for ``sessionstore doctor``
 store.py         ``RedisStore``

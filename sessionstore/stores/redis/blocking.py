@@ -1,56 +1,43 @@
-"""The sync transport: a pool of connections for each node."""
+"""The sync transport: links in pools."""
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import Any
 
-from sessionstore.core.flow import Command, run
-from sessionstore.stores.lifetime import forget_after_fork
-from sessionstore.stores.pool import Pool
+from sessionstore.core.flow import Command
 from sessionstore.stores.redis.failures import ReplyError, spoils
 from sessionstore.stores.redis.link import Link
 from sessionstore.stores.redis.login import wants_login
-from sessionstore.stores.redis.routing import Exchange, Forget, Learn, Pause, Routing
-from sessionstore.stores.redis.topology import Node, replaced
+from sessionstore.stores.redis.routing import Exchange, Routing
+from sessionstore.stores.redis.topology import Node
+from sessionstore.stores.servers.pools import Pools
+from sessionstore.stores.servers.topology import Server
 
 
-class BlockingTransport:
+class BlockingTransport(Pools[Link]):
     """Carries commands for threads.
 
     :param max_connections: of each pool
     """
 
     def __init__(self, routing: Routing, max_connections: int) -> None:
+        super().__init__(routing.topology, max_connections)
         self._routing = routing
-        self._size = max_connections
-        self._pools: dict[Node, Pool[Link]] = {}
-        self._lock = threading.Lock()
-        routing.topology.on_change(self._prune)
-        forget_after_fork(self)
 
     def execute(self, command: Command[Any], deadline: float, node: Node | None = None) -> Any:
         """See :meth:`sessionstore.stores.base.Store.execute`.
 
         :param node: the one to ask, whatever the key
         """
-        return run(self._routing.carry(command, deadline, node), self._do)
+        return self.carry(self._routing.carry(command, deadline, node))
 
-    def _do(self, step: Command[Any]) -> Any:
-        request = step.request
-        if type(request) is Exchange:
-            return self._exchange(request)
-        if type(request) is Pause:
-            return time.sleep(request.seconds)
-        if type(request) is Forget:
-            return self._forget(request.node)
-        assert type(request) is Learn  # noqa: S101 (there are no others)
-        return self._routing.topology.wait(request.until)
+    def connect(self, node: Server, until: float) -> Link:
+        return Link(node.endpoint, until)
 
-    def _exchange(self, request: Exchange) -> Any:
-        node, until = request.node, request.until
-        pool = self._pools.get(node) or self._pool(node)
+    def exchange(self, request: Exchange) -> Any:
+        until = request.until
+        pool = self.pool(request.node)
         link, generation = pool.take(until)
         try:
             link.stay_logged_in(until)
@@ -68,44 +55,6 @@ class BlockingTransport:
         else:
             pool.give(link, generation)
         return reply
-
-    def _pool(self, node: Node) -> Pool[Link]:
-        with self._lock:
-            pool = self._pools.get(node)
-            if pool is None:
-                if node not in self._routing.topology.nodes():
-                    raise replaced(node)  # since it was chosen; and nobody would prune the pool
-                endpoint = node.endpoint
-                pool = Pool(lambda until: Link(endpoint, until), self._size, node.name)
-                self._pools[node] = pool
-        return pool
-
-    def _forget(self, node: Node) -> None:
-        pool = self._pools.get(node)
-        if pool is not None:
-            pool.close()
-
-    def _prune(self) -> None:
-        """Let go of nodes that are not part of the topology any more, such as a frozen primary:
-        should it wake, nothing may be heard from it."""
-        nodes = self._routing.topology.nodes()
-        with self._lock:
-            gone = [self._pools.pop(node) for node in self._pools.keys() - set(nodes)]
-        for pool in gone:
-            pool.abort()
-
-    def after_fork(self) -> None:
-        self._lock = threading.Lock()
-
-    @property
-    def open(self) -> int:
-        """How many connections there are, idle and in use."""
-        return sum(pool.open for pool in list(self._pools.values()))
-
-    def close(self) -> None:
-        """Close all connections; the transport may be used again."""
-        for pool in list(self._pools.values()):
-            pool.close()
 
 
 def _is_spoilt(reply: Any) -> bool:

@@ -1,34 +1,21 @@
-"""One asyncio connection, shared: commands go out in batches, replies come back in order.
+"""One asyncio connection to Redis.
 
-redis-py connects and logs in; then :class:`Channel` takes over the transport as an
-``asyncio.Protocol``. Every command holds a place in the order until *its* reply has come, also
-when nobody waits for it any more: a cancelled task cannot shift another's reply.
+redis-py connects and logs in; then :class:`RedisChannel` takes over the transport.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import time
-from collections import deque
-from contextlib import suppress
+from collections.abc import Iterator
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
 
-from sessionstore.stores.attempts import Failure, refused, unavailable
+from sessionstore.stores.attempts import Failure
 from sessionstore.stores.credentials import Credential, Login
 from sessionstore.stores.dialing import connecting_failed
-from sessionstore.stores.redis.endpoint import (
-    NOTHING_YET,
-    Endpoint,
-    make_reader,
-    take_reply,
-)
-
-_HIGH_WATER = 4 * 1024 * 1024
-"""Bytes waiting to be sent, above which new commands wait."""
-
+from sessionstore.stores.redis.endpoint import NOTHING_YET, Endpoint, make_reader, take_reply
+from sessionstore.stores.servers.channel import Channel
 
 # Untyped, because redis-py's annotations change from release to release.
 _Base: Any = AbstractConnection
@@ -87,140 +74,26 @@ class Handshake(_Base):  # type: ignore[misc]
         return [("node", self._endpoint.node)]
 
 
-class Channel(asyncio.Protocol):
-    """One connection whose replies are matched to commands by their order.
+class RedisChannel(Channel):
+    """A connection that is logged in.
 
     :param login: what it is logged in with
     """
 
     def __init__(self, writer: asyncio.StreamWriter, node: str, login: Login | None = None) -> None:
+        super().__init__(node)
         # Kept, because a StreamWriter that is collected closes its transport.
         self._writer = writer
-        self._transport: Any = writer.transport
-        self._node = node
         self.login = login
-        self._loop = asyncio.get_running_loop()
         self._reader = make_reader()
-        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
-        self._unsent: list[bytes] = []
-        self._closed = self._loop.create_future()
-        self._writable: asyncio.Future[None] | None = None
-        self.usable = True
-        self._transport.set_write_buffer_limits(high=_HIGH_WATER)
-        self._transport.set_protocol(self)
+        self.connection_made(writer.transport)
+        writer.transport.set_protocol(self)
 
-    def send(self, packed: bytes) -> asyncio.Future[Any]:
-        """Have a command sent at the end of this tick. The future gets the reply, or a Failure."""
-        future = self._loop.create_future()
-        if not self._unsent:
-            self._loop.call_soon(self._flush)
-        self._unsent.append(packed)
-        self._waiting.append((future, time.monotonic()))
-        return future
+    def send(self, part: bytes) -> asyncio.Future[Any]:
+        return self._send(part)
 
-    def _flush(self) -> None:
-        # On a transport that is closing it would vanish: then it stays unsent, and is sent anew.
-        if self._unsent and not self._transport.is_closing():
-            data = b"".join(self._unsent)
-            self._unsent.clear()
-            self._transport.write(data)
-
-    async def writable(self, until: float) -> None:
-        """Wait while the server does not keep up.
-
-        :raises Failure: until then
-        """
-        if self._writable is not None:
-            remaining = max(until - time.monotonic(), 0)
-            await asyncio.wait({self._writable}, timeout=remaining)
-            if self._writable is not None:
-                raise unavailable("the server takes no more data", self._node)
-
-    def overdue(self, seconds: float) -> bool:
-        """Whether the oldest command has waited this long for its reply."""
-        return bool(self._waiting) and time.monotonic() - self._waiting[0][1] >= seconds
-
-    def retire(self) -> None:
-        """Take no new commands; close when nobody waits any more."""
-        self.usable = False
-        self._close_if_done()
-
-    def _close_if_done(self) -> None:
-        if not any(not future.done() for future, _ in self._waiting):
-            self.close()
-
-    def left(self) -> None:
-        """A waiter has gone without its reply."""
-        if not self.usable:
-            self._close_if_done()
-
-    def close(self) -> None:
-        """Close at once; whoever waits gets a Failure."""
-        self.usable = False
-        self._transport.abort()
-
-    def is_closed(self) -> bool:
-        """Whether the socket is closed."""
-        return self._closed.done()
-
-    async def wait_closed(self) -> None:
-        """Until the socket is closed."""
-        with suppress(TimeoutError):
-            # connection_lost comes in the next tick; a bound, should a loop not honour that.
-            async with asyncio.timeout(1):
-                await asyncio.shield(self._closed)
-
-    def abandon(self) -> None:
-        """Let go of the socket without the loop: put /dev/null in its place.
-
-        Closing is up to the transport, which needs its loop for that; and in a forked child,
-        taking the socket out of the epoll set would take it out of the parent's as well.
-        """
-        self.usable = False
-        with suppress(OSError, ValueError):
-            number = self._transport.get_extra_info("socket").fileno()
-            if number >= 0:
-                null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-                os.dup2(null, number, inheritable=False)
-                os.close(null)
-
-    # -- asyncio.Protocol --
-
-    def data_received(self, data: bytes) -> None:
-        reader, waiting = self._reader, self._waiting
+    def replies(self, data: bytes) -> Iterator[Any]:
+        reader = self._reader
         reader.feed(data)
-        try:
-            while (reply := take_reply(reader, self._node)) is not NOTHING_YET:
-                if not waiting:
-                    raise refused("the server sent more than the replies", self._node, lost=True)
-                future, _ = waiting.popleft()
-                if not future.done():
-                    future.set_result(reply)
-        except Failure as failure:
-            self._fail(failure)
-            self.close()
-
-    def pause_writing(self) -> None:
-        self._writable = self._loop.create_future()
-
-    def resume_writing(self) -> None:
-        writable, self._writable = self._writable, None
-        if writable is not None:
-            writable.set_result(None)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.usable = False
-        self.resume_writing()
-        if not self._closed.done():
-            self._closed.set_result(None)
-        self._fail(unavailable("the connection was lost", self._node, lost=True))
-
-    def _fail(self, failure: Failure) -> None:
-        """Fail all who wait. The last ``len(_unsent)`` of them were not sent."""
-        sent = len(self._waiting) - len(self._unsent)
-        for place, (future, _) in enumerate(self._waiting):
-            if not future.done():
-                lost = failure.lost and place < sent
-                future.set_exception(failure.again(lost=lost))
-        self._waiting.clear()
-        self._unsent.clear()
+        while (reply := take_reply(reader, self._node)) is not NOTHING_YET:
+            yield reply

@@ -30,7 +30,7 @@ from sessionstore.stores.redis.failures import Redirect, ReplyError, from_reply
 from sessionstore.stores.redis.greetings import CLUSTER_REPLICA
 from sessionstore.stores.redis.link import Link
 from sessionstore.stores.redis.topology import Node, Topology
-from sessionstore.stores.redis.watching import LEARNING_SECONDS, Knowledge, Watcher
+from sessionstore.stores.servers.watching import LEARNING_SECONDS, Knowledge, Watcher
 
 SLOTS: Final = 16384
 INTERVAL: Final = 30.0

@@ -17,6 +17,7 @@ from redis.connection import AbstractConnection
 from sessionstore.stores.attempts import Failure, refused, unavailable
 from sessionstore.stores.credentials import Credential, Login
 from sessionstore.stores.dialing import Bounded, dial, shut_down
+from sessionstore.stores.logging_in import log_in
 from sessionstore.stores.redis.endpoint import (
     NOTHING_YET,
     Endpoint,
@@ -80,21 +81,15 @@ def _shake_hands(endpoint: Endpoint, credential: Credential | None, until: float
 
 
 def _connect(endpoint: Endpoint, until: float) -> tuple[_Handshake, Login | None]:
-    credentials = endpoint.credentials
-    if credentials is None:
-        return _shake_hands(endpoint, None, until), None
-    credential = credentials.ask_by(until, endpoint.node)
-    try:
-        connection = _shake_hands(endpoint, credential, until)
-    except Failure as failure:
-        if not failure.login:
-            raise
-        # It may have been exchanged between the asking and the telling.
-        refused, credential = credential, credentials.ask_by(until, endpoint.node)
-        if credential == refused:
-            raise
-        connection = _shake_hands(endpoint, credential, until)
-    return connection, credentials.login(credential)
+    connection, credential = log_in(
+        endpoint.credentials,
+        until,
+        endpoint.node,
+        lambda credential: _shake_hands(endpoint, credential, until),
+    )
+    if endpoint.credentials is None or credential is None:
+        return connection, None
+    return connection, endpoint.credentials.login(credential)
 
 
 class Link:

@@ -20,14 +20,12 @@ from sessionstore.stores.redis.endpoint import pack
 from sessionstore.stores.redis.failures import ReplyError, from_reply, redirect_in
 from sessionstore.stores.redis.recent import RecentWrites
 from sessionstore.stores.redis.topology import Node, Topology
+from sessionstore.stores.servers.steps import Forget, Learn, Pause
 
 MAX_REDIRECTS: Final = 5
 """Redis Cluster settles in one or two; more is a cluster at odds with itself."""
 
 _ASKING: Final = pack(("ASKING",))
-
-
-# -- what a transport is asked to do --
 
 
 class Exchange(NamedTuple):
@@ -47,24 +45,6 @@ class Exchange(NamedTuple):
         if self.confirm is None:
             return self.packed
         return self.packed + self.confirm.packed(self.until - now)
-
-
-class Pause(NamedTuple):
-    """Wait so many seconds."""
-
-    seconds: float
-
-
-class Learn(NamedTuple):
-    """Wait until the topology is known."""
-
-    until: float
-
-
-class Forget(NamedTuple):
-    """Close all connections to a node, because it is not what it was."""
-
-    node: Node
 
 
 class Routing:
@@ -115,7 +95,7 @@ class Routing:
                     yield Command(Learn(until))
                     continue
                 if node is not tried:
-                    _check(node, now)
+                    node.check(now)
                     tried = node
                 if route is Route.DURABLE or asking:
                     reply = yield from self._several(node, packed, route, until, asking=asking)
@@ -179,15 +159,3 @@ class Routing:
                 node.breaker.succeeded()
                 raise NotReplicated(why, reply, node=node.name)
         return reply
-
-
-def _check(node: Node, now: float) -> None:
-    """Before a request's first attempt at a node; those after it are its own.
-
-    :raises Failure: the node is known to be dead, and this request is not its probe
-    """
-    breaker = node.breaker
-    # A replica was asked already when it was chosen, and would be refused its own probe here.
-    if breaker.is_open and not node.is_replica and not breaker.admits(now):
-        text = f"not tried, because it does not answer: {breaker.error}"
-        raise Failure(StoreUnavailable(text), retry=False)

@@ -29,7 +29,7 @@ from sessionstore.stores.redis.failures import ReplyError, from_reply
 from sessionstore.stores.redis.greetings import PRIMARY
 from sessionstore.stores.redis.link import Link
 from sessionstore.stores.redis.topology import Node, Topology
-from sessionstore.stores.redis.watching import LEARNING_SECONDS, Knowledge, Watcher
+from sessionstore.stores.servers.watching import LEARNING_SECONDS, Knowledge, Watcher
 
 logger = logging.getLogger("sessionstore")
 

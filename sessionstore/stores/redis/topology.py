@@ -1,68 +1,50 @@
 """Which servers there are, and which of them a command is for.
 
-One topology belongs to one store, and is shared by all threads and event loops of a process. It
-does no I/O of its own; ``sentinel.py`` and ``cluster.py`` learn from their servers in a thread.
+``sentinel.py`` and ``cluster.py`` learn from their servers in a thread.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from weakref import WeakMethod
+from abc import abstractmethod
+from collections.abc import Sequence
 
-from sessionstore.stores.attempts import Failure, unavailable
-from sessionstore.stores.health import Breaker, NodeHealth
+from sessionstore.stores.health import Breaker
 from sessionstore.stores.redis.endpoint import Endpoint
 from sessionstore.stores.redis.failures import Redirect
+from sessionstore.stores.servers import topology as servers
 
 
-class Node:
+class Node(servers.Server):
     """One server in one role: where it is, and what has been seen of it.
 
     :param patience: seconds of silence after which it is known to be dead
     """
 
-    __slots__ = ("breaker", "copies", "disk_misses", "endpoint", "name", "role", "waits_for_disk")
+    __slots__ = ("copies", "disk_misses", "waits_for_disk")
+
+    endpoint: Endpoint
 
     def __init__(self, endpoint: Endpoint, patience: float, role: str = "primary") -> None:
-        self.endpoint = endpoint
-        self.name = endpoint.node
-        self.role = role
-        self.breaker = Breaker(patience)
+        super().__init__(endpoint, endpoint.node, patience, role)
         self.copies = Breaker(patience)
         """Whether its replicas confirm writes."""
         self.waits_for_disk: bool | None = None
         """Whether it takes WAITAOF; None: nobody has tried."""
         self.disk_misses = 0
 
-    def __repr__(self) -> str:
-        return f"<Node {self.name} {self.role}>"
-
     @property
     def is_replica(self) -> bool:
         """Whether what it says may be behind."""
         return self.role == "replica"
 
-    def health(self, now: float) -> NodeHealth:
-        """What has been seen of it."""
-        return self.breaker.health(self.name, self.role, now)
+    def check(self, now: float) -> None:
+        # A replica was asked already when it was chosen, and would be refused its own probe here.
+        if not self.is_replica:
+            super().check(now)
 
 
-def replaced(node: Node) -> Failure:
-    """Nothing is sent to a node that is not part of the topology any more: it may be a frozen
-    primary, and what it says when it wakes is worth nothing."""
-    return unavailable("another server has taken its place", node.name, silent=False)
-
-
-class Topology(ABC):
-    """The servers of one store.
-
-    :param name: for messages, when no single server is meant
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._listeners: list[WeakMethod[Callable[[], None]]] = []
+class Topology(servers.Topology):
+    """The servers of one store."""
 
     @abstractmethod
     def primary_for(self, key: bytes) -> Node | None:
@@ -83,10 +65,6 @@ class Topology(ABC):
     def nodes(self) -> Sequence[Node]:
         """All to which connections may be open."""
 
-    def watched(self, now: float) -> tuple[NodeHealth, ...]:
-        """The health of servers that hold no sessions, such as sentinels."""
-        return ()
-
     def redirected(self, redirect: Redirect, asked: Node) -> Node | None:
         """Who has the slot instead; None: this is no cluster."""
         return None
@@ -94,30 +72,6 @@ class Topology(ABC):
     def suspect(self, node: Node) -> None:
         """Something is wrong with a node: look whether the topology has changed."""
         return
-
-    def wait(self, until: float) -> None:
-        """Block until something is known.
-
-        :param until: on the clock of :func:`time.monotonic`
-        :raises Failure: until then nothing was, and why
-        """
-        return
-
-    def close(self) -> None:
-        """Stop learning; it begins again when the topology is next used."""
-        return
-
-    # -- changes --
-
-    def on_change(self, listener: Callable[[], None]) -> None:
-        """Have a method called when :meth:`nodes` has changed, from any thread."""
-        self._listeners.append(WeakMethod(listener))
-
-    def _changed(self) -> None:
-        for reference in self._listeners:
-            listener = reference()
-            if listener is not None:
-                listener()
 
 
 class Fixed(Topology):

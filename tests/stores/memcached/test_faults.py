@@ -16,7 +16,7 @@ from sessionstore.core.verbs import Conflict, Entry, Exists
 from sessionstore.stores.base import Store, Version
 from sessionstore.stores.memcached import MemcachedStore
 from sessionstore.testing.driving import value
-from tests.stores.carrying import BOTH, Stopwatch, carry
+from tests.stores.carrying import BOTH, Stopwatch, carry, revived
 from tests.stores.memcached.conftest import (
     PROTOCOLS,
     FaultProxy,
@@ -195,7 +195,7 @@ def test_the_pool_returns_to_its_baseline(url: str, running: MakeRunner, proxy: 
         with pytest.raises(StoreUnavailable):
             run(run.store.load(run.store.key("h")))
     proxy.fault = ""
-    run(run.store.load(run.store.key("h")), 10)
+    revived(run.store, "sync", lambda: run.store.load(run.store.key("h")))
     assert run.store.connections == 1
     run.store.close()
     assert run.store.connections == 0

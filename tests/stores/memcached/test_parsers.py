@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise
+from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given
@@ -15,12 +14,12 @@ from sessionstore.stores.memcached.messages import (
     Codec,
     Malformed,
     Outcome,
-    Parser,
     Reply,
     Request,
     Verb,
 )
 from sessionstore.stores.memcached.meta import LONGEST_LINE, Meta
+from tests.support.portions import parsed, portions
 
 CODECS: dict[str, Codec] = {"meta": Meta(), "binary": Binary()}
 Whole = tuple[bytes, Reply]
@@ -146,26 +145,6 @@ binaries = st.one_of(
 
 
 # -- feeding --
-
-
-def portions(data: bytes, cuts: Iterable[int]) -> Iterator[bytes]:
-    """The bytes, cut at these places (and at whatever remains of dividing by the length)."""
-    places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return (data[begin:end] for begin, end in pairwise(places))
-
-
-def parsed(parser: Parser, data: Iterable[bytes]) -> tuple[list[Reply], bool, bool]:
-    """The replies; whether it ended in Malformed; whether anything is left over."""
-    replies: list[Reply] = []
-    try:
-        for portion in data:
-            parser.feed(portion)
-            while (reply := parser.next()) is not None:
-                replies.append(reply)
-    except Malformed:
-        return replies, True, False
-    return replies, False, parser.has_data()
-
 
 splits = st.lists(st.integers(0, 10_000), max_size=12)
 

@@ -22,8 +22,8 @@ from sessionstore.core.verbs import Entry
 from sessionstore.stores.redis import RedisStore
 from sessionstore.stores.redis.endpoint import Endpoint
 from sessionstore.stores.redis.greetings import PRIMARY
-from sessionstore.stores.redis.shared import EXCLUSIVE
 from sessionstore.stores.redis.topology import Node, Topology
+from sessionstore.stores.servers.lines import EXCLUSIVE
 from sessionstore.testing.driving import value
 from tests.stores.carrying import BOTH, Stopwatch, carry
 from tests.stores.users import Users

@@ -18,7 +18,7 @@ from sessionstore.core.flow import Command, Flow, arun
 from sessionstore.core.verbs import Conflict, Deleted, Exists, Missing
 from sessionstore.stores.base import Store
 from sessionstore.stores.redis import RedisStore
-from sessionstore.stores.redis.shared import EXCLUSIVE
+from sessionstore.stores.servers.lines import EXCLUSIVE
 from sessionstore.testing import FaultProxy
 from sessionstore.testing.driving import value
 from tests.stores.carrying import BOTH, carry

@@ -14,7 +14,7 @@ import pytest
 from sessionstore.core.errors import StoreRefused, StoreUnavailable
 from sessionstore.stores.attempts import Failure, refused, unavailable
 from sessionstore.stores.redis.recent import RecentWrites
-from sessionstore.stores.redis.watching import Knowledge, Watcher
+from sessionstore.stores.servers.watching import Knowledge, Watcher
 from sessionstore.stores.url import open_store
 from sessionstore.testing.lifecycle import forked
 from tests.stores.carrying import Stopwatch, carry

@@ -1,0 +1,96 @@
+"""The four verbs where a lost server's share of the sessions goes to the next one
+(``failover=next``). No I/O.
+
+A session is on one server for as long as it lives: the one that had its key's share when it was
+made. So it is looked for on the key's server and, if that does not have it, on the next.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from sessionstore.core.errors import StoreError
+from sessionstore.core.flow import Command, Flow
+from sessionstore.stores.base import Conflict, Deleted, Entry, Exists, Missing, Version
+from sessionstore.stores.memcached import commands
+from sessionstore.stores.memcached.membership import Places
+from sessionstore.stores.memcached.routing import Look
+from sessionstore.stores.memcached.topology import Node
+
+
+class Placed(int):
+    """A version: an item's CAS number, and the server that counts it."""
+
+    node: Node
+
+    @classmethod
+    def on(cls, node: Node, number: Version) -> Placed:
+        """The number, on this server."""
+        placed = cls(int(number))
+        placed.node = node
+        return placed
+
+
+def load(key: bytes) -> Flow[Entry | None]:
+    """From wherever it is."""
+    return (yield from _found(key, write=False))
+
+
+def _found(key: bytes, *, write: bool) -> Flow[Entry | None]:
+    places: Places = yield from Command(Look.PLACES, key=key, write=write)
+    for node in places.look:
+        entry = yield from commands.load(key, node)
+        if entry is not None:
+            return entry._replace(version=Placed.on(node, entry.version))
+    return None
+
+
+def create(key: bytes, value: bytes, ttl: float) -> Flow[Version | Exists]:
+    """On the first server that everybody knows to be in."""
+    places: Places = yield from Command(Look.PLACES, key=key, write=True)
+    node = places.make[0]
+    result = yield from commands.create(key, value, ttl, node)
+    return result if isinstance(result, Exists) else Placed.on(node, result)
+
+
+def replace(
+    key: bytes, value: bytes, ttl: float, version: Version
+) -> Flow[Version | Conflict | Missing]:
+    """Where it was found."""
+    if not isinstance(version, Placed):
+        return (yield from _current(key))
+    result = yield from commands.replace(key, value, ttl, version, version.node)
+    if isinstance(result, Conflict):
+        return _placed(result, version.node)
+    return result if isinstance(result, Missing) else Placed.on(version.node, result)
+
+
+def delete(key: bytes, version: Version | None) -> Flow[Deleted | Conflict | Missing]:
+    """Where it was found; or everywhere, because what is nowhere cannot come back."""
+    if isinstance(version, Placed):
+        result = yield from commands.delete(key, version, version.node)
+        return _placed(result, version.node) if isinstance(result, Conflict) else result
+    if version is not None:
+        return (yield from _current(key))
+    places: Places = yield from Command(Look.PLACES, key=key, write=True)
+    outcome: Deleted | Missing = Missing()
+    for node in places.look:
+        result = yield from commands.delete(key, None, node)
+        if isinstance(result, Deleted):
+            outcome = result
+    for node in places.others:
+        # Nobody looks there for it; unless the servers before are lost.
+        with suppress(StoreError):
+            yield from commands.delete(key, None, node)
+    return outcome
+
+
+def _current(key: bytes) -> Flow[Conflict | Missing]:
+    """For a version of another store's, which nothing has."""
+    entry = yield from _found(key, write=True)
+    return Missing() if entry is None else Conflict(entry)
+
+
+def _placed(conflict: Conflict, node: Node) -> Conflict:
+    entry = conflict.entry
+    return Conflict(entry._replace(version=Placed.on(node, entry.version)))

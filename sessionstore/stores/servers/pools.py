@@ -1,0 +1,101 @@
+"""The sync transport: a pool of connections for each server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from typing import Any, Generic, TypeVar
+
+from sessionstore.core.flow import Command, Flow, run
+from sessionstore.stores.lifetime import forget_after_fork
+from sessionstore.stores.pool import Pool, Poolable
+from sessionstore.stores.servers.steps import Forget, Learn, Pause
+from sessionstore.stores.servers.topology import Server, Topology, replaced
+
+K = TypeVar("K", bound=Poolable)
+
+
+class Pools(ABC, Generic[K]):
+    """Carries the steps of flows for threads.
+
+    :param size: the most connections of each pool
+    """
+
+    def __init__(self, topology: Topology, size: int) -> None:
+        self._topology = topology
+        self._size = size
+        self._pools: dict[Server, Pool[K]] = {}
+        self._lock = threading.Lock()
+        topology.on_change(self._prune)
+        forget_after_fork(self)
+
+    @abstractmethod
+    def connect(self, node: Server, until: float) -> K:
+        """A new connection.
+
+        :raises Failure: connecting or logging in failed
+        """
+
+    @abstractmethod
+    def exchange(self, request: Any) -> Any:
+        """Carry out a step that is none of those in ``steps.py``: send something."""
+
+    def carry(self, flow: Flow[Any]) -> Any:
+        """Run a flow to its end."""
+        return run(flow, self._do)
+
+    def _do(self, step: Command[Any]) -> Any:
+        request = step.request
+        kind = type(request)
+        if kind is Pause:
+            return time.sleep(request.seconds)
+        if kind is Forget:
+            return self._forget(request.node)
+        if kind is Learn:
+            return self._topology.wait(request.until)
+        return self.exchange(request)
+
+    def pool(self, node: Server) -> Pool[K]:
+        """The pool of one server.
+
+        :raises Failure: another server has taken its place since it was chosen
+        """
+        return self._pools.get(node) or self._new_pool(node)
+
+    def _new_pool(self, node: Server) -> Pool[K]:
+        with self._lock:
+            pool = self._pools.get(node)
+            if pool is None:
+                if node not in self._topology.nodes():
+                    raise replaced(node)  # nobody would prune the pool
+                pool = Pool(lambda until: self.connect(node, until), self._size, node.name)
+                self._pools[node] = pool
+        return pool
+
+    def _forget(self, node: Server) -> None:
+        pool = self._pools.get(node)
+        if pool is not None:
+            pool.close()
+
+    def _prune(self) -> None:
+        """Let go of servers that are not part of the topology any more, such as a frozen primary:
+        should it wake, nothing may be heard from it."""
+        nodes = self._topology.nodes()
+        with self._lock:
+            gone = [self._pools.pop(node) for node in self._pools.keys() - set(nodes)]
+        for pool in gone:
+            pool.abort()
+
+    def after_fork(self) -> None:
+        self._lock = threading.Lock()
+
+    @property
+    def open(self) -> int:
+        """How many connections there are, idle and in use."""
+        return sum(pool.open for pool in list(self._pools.values()))
+
+    def close(self) -> None:
+        """Close all connections; the transport may be used again."""
+        for pool in list(self._pools.values()):
+            pool.close()
