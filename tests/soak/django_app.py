@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 
 from tests.soak.views import Request
-from tests.support.sites import COOKIE
+from tests.support.calling import COOKIE
 
 
 def ready(request: HttpRequest) -> HttpResponse:

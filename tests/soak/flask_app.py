@@ -9,7 +9,7 @@ import flask
 
 from sessionstore.flask import SessionStore
 from tests.soak.views import Request
-from tests.support.sites import COOKIE
+from tests.support.calling import COOKIE
 
 app = flask.Flask("soak")
 app.config.update(

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from sessionstore.asgi import SessionMiddleware
 from tests.soak.views import Request
-from tests.support.sites import COOKIE
+from tests.support.calling import COOKIE
 
 
 async def ready(request: requests.Request) -> Response:

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import psycopg
 
 from sessionstore.testing import FaultProxy
-from tests.drill import scenarios
+from tests.drill import redis_scenarios
+from tests.drill.scenario import Story
 from tests.soak.faults import Fault, of_the_network
 from tests.soak.resources import descendants
 from tests.support.figures import Window
@@ -56,11 +57,11 @@ class Ground:
 @contextmanager
 def redis(tell: Tell) -> Iterator[Ground]:
     """One server that writes everything to its disk before it answers."""
-    with scenarios.one_server(aof=True) as one, FaultProxy(one.node.address) as proxy:
+    with redis_scenarios.one_server(aof=True) as one, FaultProxy(one.node.address) as proxy:
         faults = [
             *of_the_network(proxy),
             Fault("store: stopped (SIGSTOP)", partial(_stop, lambda: [one.node.child.process.pid])),
-            *_drills(one, tell, {"killed and restarted": scenarios.kill_and_restart}),
+            *_drills(one, tell, {"killed and restarted": redis_scenarios.kill_and_restart}),
         ]
         nodes = [one.node]
         clients, ask = partial(_redis_clients, nodes), partial(_ping, nodes)
@@ -71,9 +72,9 @@ def redis(tell: Tell) -> Iterator[Ground]:
 def sentinel(tell: Tell) -> Iterator[Ground]:
     """A primary and a replica; every write waits for both."""
     drills = {
-        "primary killed": scenarios.kill_primary,
-        "primary frozen": scenarios.freeze_primary,
-        "replica killed": scenarios.kill_replica,
+        "primary killed": redis_scenarios.kill_primary,
+        "primary frozen": redis_scenarios.freeze_primary,
+        "replica killed": redis_scenarios.kill_replica,
     }
     with run_sentinel() as group:
         yield _durable(group, _drills(group, tell, drills))
@@ -82,7 +83,7 @@ def sentinel(tell: Tell) -> Iterator[Ground]:
 @contextmanager
 def cluster(tell: Tell) -> Iterator[Ground]:
     """Three primaries and their replicas; every write waits for both."""
-    drills = {"primary killed": scenarios.kill_node, "slots moved": scenarios.migrate}
+    drills = {"primary killed": redis_scenarios.kill_node, "slots moved": redis_scenarios.migrate}
     with run_cluster(3, 1) as nodes:
         yield _durable(nodes, _drills(nodes, tell, drills))
 
@@ -138,14 +139,14 @@ STORES: Final[dict[str, Callable[[Tell], AbstractContextManager[Ground]]]] = {
 # -- Redis --
 
 
-Drill = Callable[[Any, scenarios.Story], None]
+Drill = Callable[[Any, Story], None]
 
 
 def _drills(servers: Any, tell: Tell, what: Mapping[str, Drill]) -> list[Fault]:
     """What the drill does to its servers, by what it is called."""
 
     def strike(scenario: Drill, draw: random.Random) -> Window | None:
-        story = scenarios.Story(tell)
+        story = Story(tell)
         scenario(servers, story)
         return story.window
 
