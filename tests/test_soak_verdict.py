@@ -121,6 +121,24 @@ def test_errors(seen: Sample, missed: int) -> None:
     assert len(misses(seen)) == missed
 
 
+def test_what_the_witness_saw_is_excused() -> None:
+    """A disk that stands still is a 503, and a processor that does makes one late."""
+    stall, lag = Window(14.5, 15.2), Window(10.2, 10.8)
+    assert not misses(sample(15), stalls=[stall])
+    assert misses(sample(15, 0), stalls=[stall])
+    assert misses(sample(15, 500), stalls=[stall])
+    assert not misses(sample(11, took=1.2), lags=[lag])
+    assert misses(sample(11, took=1.7), lags=[lag])
+    assert misses(sample(14), lags=[Window(13, 14)]), "that is no reason for a 503"
+
+
+def test_a_request_that_waits_for_an_app_to_start_is_not_late() -> None:
+    store = replace(STORE, window=Window(20, 24))
+    late = sample(23.9, took=3.0)
+    assert not misses(late, strikes=[store, APP])
+    assert misses(replace(late, site="b"), strikes=[store, APP])
+
+
 def test_findings_and_growth_are_misses() -> None:
     judgement = Judgement()
     judgement.find("zombies", "h", "it walks")

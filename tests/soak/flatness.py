@@ -39,10 +39,10 @@ class Bound:
 
 
 BOUNDS: Final = {
-    "rss": Bound(8 * 2**20, 64.0),
+    "rss": Bound(4 * 2**20, 64.0),
     "descriptors": Bound(4.0, pooled=True),
     "threads": Bound(2.0, pooled=True),
-    "blocks": Bound(2000.0, 0.25),
+    "blocks": Bound(1500.0, 0.25),
 }
 """A process that leaks a descriptor a fault, or an object every fourth request, breaks them."""
 

@@ -29,6 +29,8 @@ ROWS: Final = {
     "strange": "other 5xx, or 4xx",
     "outside": "errors that no fault explains",
     "late": "503 after the deadline",
+    "stalls": "disk or server slow by itself, times",
+    "lag": "processor late, in all",
     "p50": "latency, median",
     "p99": "latency, 99 %",
     "max": "latency, worst (errors too)",
@@ -38,7 +40,7 @@ ROWS: Final = {
 }
 """Key of a figure, and what it is called."""
 
-_SECONDS: Final = {"p50", "p99", "max", "window_max", "window_median"}
+_SECONDS: Final = {"lag", "p50", "p99", "max", "window_max", "window_median"}
 
 
 def as_json(outcome: Outcome, logs: Mapping[str, str]) -> dict[str, Any]:
@@ -70,8 +72,14 @@ def as_json(outcome: Outcome, logs: Mapping[str, str]) -> dict[str, Any]:
             {**asdict(each), "began": each.began - zero, "ended": each.ended - zero}
             for each in suspicious[:100]
         ],
-        "logs": {name: log.splitlines()[-60:] for name, log in logs.items()},
+        "logs": {name: _telling(log) for name, log in logs.items()},
     }
+
+
+def _telling(log: str) -> list[str]:
+    """The end of a log, without what users who come with old cookies leave there."""
+    usual = ("bad_secret", "token_reuse", "Unauthorized", "Service Unavailable")
+    return [line for line in log.splitlines() if not any(text in line for text in usual)][-100:]
 
 
 def figure(result: Mapping[str, Any], name: str) -> str:

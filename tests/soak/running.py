@@ -22,6 +22,7 @@ from tests.soak.rules import judge
 from tests.soak.stores import STORES, Ground
 from tests.soak.users import Load
 from tests.soak.verdict import Limits, Outcome
+from tests.soak.witness import Witness
 from tests.support.children import scratch_directory
 from tests.support.http_client import Site
 from tests.support.http_servers import HttpServer
@@ -51,7 +52,6 @@ class Settings:
     rate: float = 60.0
     seed: int = 0
     gap: tuple[float, float] = (1.0, 4.0)
-    timeout: float = 0.5
     margin: float = 0.5
     sites: Sequence[str] = tuple(sites.KINDS)
 
@@ -149,7 +149,7 @@ def run(store: str, settings: Settings, tell: Tell, look: Callable[[Load], None]
     with ExitStack() as stack:
         reports = stack.enter_context(scratch_directory())
         ground = stack.enter_context(STORES[store](tell))
-        options = {"timeout": str(settings.timeout), **ground.options}
+        options = {"timeout": str(ground.timeout), **ground.options}
         serving = sites.running(settings.sites, ground.url, reports, settings.interval, **options)
         servers = stack.enter_context(serving)
         load = Load(
@@ -160,6 +160,7 @@ def run(store: str, settings: Settings, tell: Tell, look: Callable[[Load], None]
         look(load)
         soak = Soak(settings, ground, servers, load, tell)
         watch = stack.enter_context(Watch(_Sessions(servers), settings.interval))
+        witness = stack.enter_context(Witness(ground.ask))
         began = time.monotonic()
         asyncio.run(soak.run())
         seconds = time.monotonic() - began
@@ -169,11 +170,13 @@ def run(store: str, settings: Settings, tell: Tell, look: Callable[[Load], None]
             settings.seed,
             seconds,
             # Faults slow it down; half of the rate it must reach all the same.
-            Limits(settings.timeout, settings.margin, settings.rate / 2),
+            Limits(ground.timeout, settings.margin, settings.rate / 2),
             load.samples,
             soak.strikes,
             judge(load.recorder.history, load.recorder.owners),
             list(_series(soak, watch, reports)),
+            witness.stalls,
+            witness.lags,
         )
         return as_json(outcome, {name: server.child.output for name, server in servers.items()})
 

@@ -7,7 +7,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import psycopg
 
 from sessionstore.testing import FaultProxy
-from tests.drill import scenarios
+from tests.drill import redis_scenarios
+from tests.drill.scenario import Story
 from tests.soak.faults import Fault, of_the_network
 from tests.soak.resources import descendants
 from tests.support.figures import Window
@@ -40,34 +41,40 @@ class Ground:
     :param url: for the sites
     :param faults: what can befall it
     :param connections: how many clients it has
+    :param ask: asks every server something, past everything that can befall them
+    :param timeout: seconds
     :param options: further ones for the URL
     """
 
     url: str
     faults: list[Fault]
     connections: Callable[[], int]
+    ask: Callable[[], Any]
+    timeout: float = 0.5
     options: Mapping[str, str] = field(default_factory=dict)
 
 
 @contextmanager
 def redis(tell: Tell) -> Iterator[Ground]:
     """One server that writes everything to its disk before it answers."""
-    with scenarios.one_server(aof=True) as one, FaultProxy(one.node.address) as proxy:
+    with redis_scenarios.one_server(aof=True) as one, FaultProxy(one.node.address) as proxy:
         faults = [
             *of_the_network(proxy),
             Fault("store: stopped (SIGSTOP)", partial(_stop, lambda: [one.node.child.process.pid])),
-            *_drills(one, tell, {"killed and restarted": scenarios.kill_and_restart}),
+            *_drills(one, tell, {"killed and restarted": redis_scenarios.kill_and_restart}),
         ]
-        yield Ground(f"redis://{proxy.address}/0", faults, partial(_redis_clients, [one.node]))
+        nodes = [one.node]
+        clients, ask = partial(_redis_clients, nodes), partial(_ping, nodes)
+        yield Ground(f"redis://{proxy.address}/0", faults, clients, ask)
 
 
 @contextmanager
 def sentinel(tell: Tell) -> Iterator[Ground]:
     """A primary and a replica; every write waits for both."""
     drills = {
-        "primary killed": scenarios.kill_primary,
-        "primary frozen": scenarios.freeze_primary,
-        "replica killed": scenarios.kill_replica,
+        "primary killed": redis_scenarios.kill_primary,
+        "primary frozen": redis_scenarios.freeze_primary,
+        "replica killed": redis_scenarios.kill_replica,
     }
     with run_sentinel() as group:
         yield _durable(group, _drills(group, tell, drills))
@@ -76,7 +83,7 @@ def sentinel(tell: Tell) -> Iterator[Ground]:
 @contextmanager
 def cluster(tell: Tell) -> Iterator[Ground]:
     """Three primaries and their replicas; every write waits for both."""
-    drills = {"primary killed": scenarios.kill_node, "slots moved": scenarios.migrate}
+    drills = {"primary killed": redis_scenarios.kill_node, "slots moved": redis_scenarios.migrate}
     with run_cluster(3, 1) as nodes:
         yield _durable(nodes, _drills(nodes, tell, drills))
 
@@ -94,12 +101,16 @@ def memcached(tell: Tell) -> Iterator[Ground]:
             f"memcached://{proxy.address}",
             faults,
             lambda: int(server.stats()["curr_connections"]),
+            server.stats,
         )
 
 
 @contextmanager
 def postgresql(tell: Tell) -> Iterator[Ground]:
-    """One server, which loses nothing when it is killed."""
+    """One server, which loses nothing when it is killed.
+
+    With more time than the others: it forks for each connection, on a machine that is busy.
+    """
     with run_postgres("synchronous_commit=on") as server:
         parts = urlsplit(server.url)
         assert parts.port is not None
@@ -112,7 +123,8 @@ def postgresql(tell: Tell) -> Iterator[Ground]:
                 Fault("store: crashed and restarted", partial(_crash, server, parts.port)),
             ]
             url = server.url.replace(parts.netloc.rpartition("@")[2], proxy.address)
-            yield Ground(url, faults, lambda: len(_postgres_clients(server)))
+            ask = partial(_ask_postgres, server, "SELECT 1")
+            yield Ground(url, faults, lambda: len(_postgres_clients(server)), ask, 1.0)
 
 
 STORES: Final[dict[str, Callable[[Tell], AbstractContextManager[Ground]]]] = {
@@ -127,14 +139,14 @@ STORES: Final[dict[str, Callable[[Tell], AbstractContextManager[Ground]]]] = {
 # -- Redis --
 
 
-Drill = Callable[[Any, scenarios.Story], None]
+Drill = Callable[[Any, Story], None]
 
 
 def _drills(servers: Any, tell: Tell, what: Mapping[str, Drill]) -> list[Fault]:
     """What the drill does to its servers, by what it is called."""
 
     def strike(scenario: Drill, draw: random.Random) -> Window | None:
-        story = scenarios.Story(tell)
+        story = Story(tell)
         scenario(servers, story)
         return story.window
 
@@ -142,17 +154,24 @@ def _drills(servers: Any, tell: Tell, what: Mapping[str, Drill]) -> list[Fault]:
 
 
 def _durable(servers: SentinelGroup | RedisCluster, faults: list[Fault]) -> Ground:
-    return Ground(servers.url, faults, partial(_redis_clients, servers.nodes), {"durable": "all"})
+    clients, ask = partial(_redis_clients, servers.nodes), partial(_ping, servers.nodes)
+    return Ground(servers.url, faults, clients, ask, options={"durable": "all"})
 
 
 def _redis_clients(nodes: Iterable[RedisNode]) -> int:
-    """All but replicas, Sentinels and the connection that asks."""
+    """All but replicas, Sentinels and the soak's own."""
     clients = [client for node in nodes for client in node.client.client_list(_type="normal")]
-    own = ("client|list", "client")  # what a connection has done last
+    own = ("client|list", "client", "ping")  # what a connection has done last
     return sum(
         client["cmd"] not in own and not client["name"].startswith("sentinel-")
         for client in clients
     )
+
+
+def _ping(nodes: Iterable[RedisNode]) -> None:
+    """A server that waits for its disk answers nobody."""
+    for node in nodes:
+        node.client.ping()
 
 
 # -- any process --
@@ -160,14 +179,18 @@ def _redis_clients(nodes: Iterable[RedisNode]) -> int:
 
 def _stop(processes: Callable[[], Iterable[int]], draw: random.Random) -> Window:
     began, pids = time.monotonic(), list(processes())
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
     try:
+        _signal(pids, signal.SIGSTOP)
         time.sleep(draw.uniform(0.5, 3))
     finally:
-        for pid in reversed(pids):
-            os.kill(pid, signal.SIGCONT)
+        _signal(reversed(pids), signal.SIGCONT)
     return Window(began, time.monotonic())
+
+
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):  # PostgreSQL has one for each client, who may have left
+            os.kill(pid, number)
 
 
 # -- PostgreSQL --

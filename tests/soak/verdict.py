@@ -11,7 +11,7 @@ from typing import Any, Final
 from tests.soak.faults import Strike
 from tests.soak.flatness import Series
 from tests.soak.rules import KINDS, Judgement
-from tests.support.figures import Sample, intervals, median
+from tests.support.figures import SETTLING, Sample, Window, intervals, median
 
 ANSWERS: Final = frozenset({200, 401, 409, 503})
 """All that a site of the soak may say. 0, silence, is a matter of its own."""
@@ -38,6 +38,8 @@ class Outcome:
     :param seconds: from the first request to the last
     :param strikes: every fault
     :param series: what was measured, process by process, and the store's connections
+    :param stalls: when the server kept its own client waiting, says the witness
+    :param lags: when the processor kept everybody waiting
     """
 
     store: str
@@ -48,6 +50,8 @@ class Outcome:
     strikes: Sequence[Strike]
     judgement: Judgement
     series: Sequence[Series]
+    stalls: Sequence[Window] = ()
+    lags: Sequence[Window] = ()
 
     @property
     def errors(self) -> list[Sample]:
@@ -71,14 +75,40 @@ class Outcome:
             # A store's fault is no excuse for silence, and an app's is one for nothing else.
             if strike.fault.site == (None if sample.status else sample.site):
                 return True
-        return False
+        return sample.status == 503 and any(each.excuses(sample) for each in self.stalls)
 
     @property
     def late(self) -> list[Sample]:
-        """503s that came after their deadline."""
+        """503s that came after their deadline, but for the time in which nobody could work."""
         limits = self.limits
-        answered = [each for each in self.errors if each.status == 503]
-        return [each for each in answered if each.is_late(limits.timeout, limits.margin)]
+        return [
+            each
+            for each in self.errors
+            if each.status == 503 and each.is_late(limits.timeout, limits.margin + self._lag(each))
+        ]
+
+    def _lag(self, sample: Sample) -> float:
+        """The processor was busy, or the site not there yet: it waited before anybody saw it."""
+        own = [
+            Window(strike.began, strike.ended + SETTLING)
+            for strike in self.strikes
+            if strike.fault.site == sample.site
+        ]
+        overlaps = (
+            min(lag.promoted, sample.ended) - max(lag.fault, sample.began)
+            for lag in (*self.lags, *own)
+        )
+        return sum(max(overlap, 0.0) for overlap in overlaps)
+
+    @property
+    def unasked(self) -> list[Window]:
+        """Stalls beside all faults."""
+        windows = [Window(strike.began, strike.ended) for strike in self.strikes]
+        return [
+            stall
+            for stall in self.stalls
+            if not any(w.fault <= stall.promoted and stall.fault <= w.promoted for w in windows)
+        ]
 
     def misses(self) -> list[str]:
         """The goals that were missed, in words."""
@@ -122,6 +152,8 @@ class Outcome:
             "strange": len(self.strange),
             "outside": len(self.outside),
             "late": len(self.late),
+            "stalls": len(self.unasked),
+            "lag": sum(lag.promoted - lag.fault for lag in self.lags),
             "p50": cuts[49],
             "p99": cuts[98],
             "max": max((sample.took for sample in self.samples), default=0.0),
