@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from struct import Struct
 from types import TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 HEADER = Struct("!BBHBBHIIQ")
 OPCODES = {
@@ -75,7 +75,7 @@ class ScriptedMemcached:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
-    def __enter__(self) -> ScriptedMemcached:
+    def __enter__(self) -> Self:
         self._thread.start()
         assert self._ready.wait(10)
         return self

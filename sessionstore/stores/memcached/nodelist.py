@@ -13,7 +13,7 @@ from sessionstore.stores.memcached.messages import LARGEST_CONFIGURATION
 from sessionstore.stores.memcached.ring import ketama_label
 
 MOST_NODES: Final = 256
-"""AWS allows 60 in a cluster."""
+"""AWS allows 40 in a cluster, and more on request."""
 
 _VERSION: Final = re.compile(rb"[0-9]{1,19}")
 _HOST: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
