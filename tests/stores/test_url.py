@@ -158,6 +158,23 @@ def test_parse(url: str, location: Location) -> None:
         ("memcached://h?db=1", "unknown option"),
         ("memcached://h?max_connections=0", "max_connections"),
         ("memcached://h?ca=x", "memcacheds://"),
+        ("memcached+discover://", "no host"),
+        (f"memcached+discover://u:{SECRET}@h,i", "takes one host"),
+        (f"memcached+discover://u:{SECRET}@h/0", "takes no path"),
+        ("memcached+discover://h?poll=0", "poll=0.0: give seconds, more than 0"),
+        ("memcached+discover://h?poll=inf", "give seconds"),
+        ("memcached+discover://h?poll=often", "poll='often'"),
+        ("memcached+discover://h?weights=1", "unknown option"),
+        ("memcached+discover://h?ca=x", "memcacheds.discover://"),
+        ("memcached://h?poll=60", "unknown option"),
+        *(
+            (f"{scheme}://h,{host}", rf"{scheme}\+discover:// instead")
+            for scheme in ("memcached", "memcacheds")
+            for host in (
+                "C.x1.cfg.use1.cache.amazonaws.com",
+                "c.x1.cfg.cnn1.cache.amazonaws.com.cn",
+            )
+        ),
         (f"memcached+unix://u:{SECRET}@h/s", "no host"),
         ("memcached+unix:///", "path"),
         ("memcached+unix:///s?ca=x", "needs TLS"),
@@ -197,8 +214,6 @@ def test_parse(url: str, location: Location) -> None:
         *(
             (f"{scheme}://:{SECRET}@h", "not supported in this version")
             for scheme in (
-                "memcached+discover",
-                "memcacheds+discover",
                 "mysql+pymysql",
                 "valkey",
             )
@@ -233,6 +248,9 @@ def test_what_is_wrong_is_said(url: str, message: str) -> None:
         (f"memcached://u:{SECRET}@h:11211?timeout=2.5&prefix=a&max_connections=3", MemcachedStore),
         (f"memcached+unix://u:{SECRET}@/run/m.sock?prefix=a&protocol=meta", MemcachedStore),
         (f"memcacheds://u:{SECRET}@h?prefix=a&auth_optional=1", MemcachedStore),
+        (f"memcached+discover://u:{SECRET}@h:11212?prefix=a&poll=5", MemcachedStore),
+        ("memcacheds+discover://c.x1.cfg.use1.cache.amazonaws.com?prefix=a", MemcachedStore),
+        ("memcached://c.x1.0001.use1.cache.amazonaws.com?prefix=a", MemcachedStore),
         ("sqlite:///s.db?prefix=a&table=t", SqlStore),
         (f"postgresql+psycopg://u:{SECRET}@h/db?prefix=a", SqlStore),
         (f"postgresql://u:{SECRET}@/db?host=/run/postgresql&port=5433&prefix=a", SqlStore),
@@ -354,6 +372,8 @@ def test_every_scheme_can_be_opened() -> None:
         "memcached": "memcached://h",
         "memcacheds": "memcacheds://h",
         "memcached+unix": "memcached+unix:///s",
+        "memcached+discover": "memcached+discover://h",
+        "memcacheds+discover": "memcacheds+discover://h",
         "sqlite": "sqlite:///s.db",
         "postgresql": "postgresql://h/db",
         "postgresql+psycopg": "postgresql+psycopg://h/db",

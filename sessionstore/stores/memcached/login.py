@@ -30,23 +30,32 @@ class Greeting:
     :param protocol: ``"binary"`` or ``"meta"``
     :param credential: None: the server wants none
     :param optional: whether a server that wants none is right even if there is a credential
+    :param items: whether sessions will be stored there: else the log-in is all that is said
     """
 
     def __init__(
-        self, protocol: str, credential: Credential | None, *, optional: bool, node: str
+        self,
+        protocol: str,
+        credential: Credential | None,
+        *,
+        optional: bool,
+        node: str,
+        items: bool = True,
     ) -> None:
         self._protocol = protocol
         self._credential = credential
         self._optional = optional
         self._node = node
+        self._items = items
 
     def flow(self) -> Flow[int]:
         """Say it all; returns how many bytes an item may have.
 
         :raises Failure: the connection must be closed
         """
-        yield from self._binary() if self._protocol == "binary" else self._meta()
-        return (yield from self._item_size())
+        if self._items or self._credential is not None:
+            yield from self._binary() if self._protocol == "binary" else self._meta()
+        return (yield from self._item_size()) if self._items else DEFAULT_ITEM_SIZE
 
     # -- the binary protocol: SASL --
 

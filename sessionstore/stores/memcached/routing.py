@@ -102,6 +102,9 @@ class Routing:
                 now = clock()
                 if node is not None and failure.silent and _is_outage(failure):
                     node.breaker.failed(now, failure.error)
+                    self.topology.suspect(node)
+                if pinned is not None and pinned not in self.topology.nodes():
+                    failure.retry = False  # it has left, and nobody can stand in for it
                 yield Command(Pause(attempts.failed(failure, now, self._draw())))
 
     def _look(self, command: Command[Any], deadline: float) -> Flow[Any]:

@@ -28,7 +28,7 @@ from sessionstore.stores.base import (
 )
 from sessionstore.stores.facts import Link, MemcachedFacts
 from sessionstore.stores.location import Location
-from sessionstore.stores.memcached import commands, copies, spread
+from sessionstore.stores.memcached import commands, copies, everywhere, spread
 from sessionstore.stores.memcached.blocking import BlockingTransport
 from sessionstore.stores.memcached.configuring import topology_from
 from sessionstore.stores.memcached.endpoint import Endpoint
@@ -125,6 +125,8 @@ class MemcachedStore(Store):
     def delete(
         self, key: bytes, version: Version | None = None
     ) -> Flow[Deleted | Conflict | Missing]:
+        if self._topology.changes:
+            return everywhere.delete(key, version, self._topology)
         return self._verbs.delete(key, version)
 
     def server(self) -> Flow[str]:
@@ -147,7 +149,8 @@ class MemcachedStore(Store):
         return await self._shared.execute(command, deadline)
 
     def health(self) -> tuple[NodeHealth, ...]:
-        return tuple(map(self._health, self._topology.nodes()))
+        nodes = tuple(map(self._health, self._topology.nodes()))
+        return nodes + self._topology.watched(time.monotonic())
 
     def _health(self, node: Node) -> NodeHealth:
         health = node.health(time.monotonic())
@@ -214,7 +217,7 @@ class _OneServer:
 
 
 def from_location(location: Location, options: dict[str, Any]) -> MemcachedStore:
-    """``memcached://``, ``memcacheds://``, ``memcached+unix://``."""
+    """``memcached://``, ``memcached+discover://``, both with TLS, and ``memcached+unix://``."""
     topology = topology_from(location, options, options.get("timeout", DEFAULT_TIMEOUT))
     return MemcachedStore(topology, **options)
 
