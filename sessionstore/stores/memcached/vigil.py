@@ -63,6 +63,9 @@ class Watched(Topology):
     def watched(self, now: float) -> tuple[NodeHealth, ...]:
         return self._inner.watched(now)
 
+    def suspect(self, node: Node) -> None:
+        self._inner.suspect(node)
+
     def wait(self, until: float) -> None:
         self._inner.wait(until)
         if not self._watching:
