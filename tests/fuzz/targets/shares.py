@@ -10,11 +10,14 @@ from typing import Final
 
 from sessionstore.stores.base import Entry
 from sessionstore.stores.memcached.copies import TOMBSTONE, Item, Kind
-from sessionstore.stores.memcached.notes import MOST, Note, Run, pack, run_from, unpack
+from sessionstore.stores.memcached.notes import MOST, Note, Run, State, pack, run_from, unpack
 from tests.fuzz.source import Source
 
 _STATS: Final = ("time", "uptime", "cmd_flush")
-_NOTES: Final = [Note("10.0.0.1", Run(1_800_000_000), 1_800_003_600), Note("[::1]:9", Run(1, 2), 3)]
+_NOTES: Final = {
+    "10.0.0.1": Note(Run(1_800_000_000), 0, State.OUT, 1_800_003_600),
+    "::1:9": Note(Run(1, 2), 3),
+}
 
 
 def stored(data: bytes) -> None:
@@ -25,14 +28,14 @@ def stored(data: bytes) -> None:
         notes = unpack(source.rest())
         assert len(notes) <= MOST
         assert unpack(pack(notes)) == notes
-        for note in notes:
-            assert note.is_about(None)
-            assert note.is_about(note.run)
+        for note in notes.values():
+            assert note.is_about(note)
+            assert not note.is_about(None)
     elif kind == 1:
         run = run_from({name: source.text() for name in _STATS})
         if run is not None:
-            note = Note("node", run, source.number(4))
-            assert unpack(pack([note])) == {note}
+            notes = {"node": Note(run, source.number(2), State.LEAVING, source.number(4))}
+            assert unpack(pack(notes)) == notes
     else:
         value = source.rest()
         item = Item.unpack(Entry(value, 7))
