@@ -118,7 +118,8 @@ class Discovered(Topology):
         if self._watch is None:
             self._start()
         if self._view is None:
-            self._wake()
+            if self.endpoint.breaker.error is not None:
+                self._wake()  # it is pausing between two attempts
             self._knowledge.wait(until)
 
     # -- how it learns --
