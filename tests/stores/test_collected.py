@@ -17,7 +17,7 @@ from sessionstore.stores.url import open_store
     [
         *("redis://h", "redis+sentinel://h/service/0", "redis+cluster://h"),
         *("memcached://h", "memcached://a,b?failover=next", "memcached://a,b?copies=2"),
-        *("memcached+discover://h", "sqlite://", "memory://"),
+        *("memcached+discover://h", "memory://"),
     ],
 )
 def test_a_store_is_part_of_no_cycle(url: str) -> None:
