@@ -90,7 +90,9 @@ def test_what_an_attacker_could_guess_is_compared_in_constant_time(path: Path) -
         f"line {node.lineno}: {ast.unparse(node)}"
         for node in ast.walk(tree)
         if isinstance(node, ast.Compare)
-        and any(isinstance(operator, (ast.Eq, ast.NotEq, ast.In, ast.NotIn)) for operator in node.ops)
+        and any(
+            isinstance(operator, (ast.Eq, ast.NotEq, ast.In, ast.NotIn)) for operator in node.ops
+        )
         and any(secret in ast.unparse(node) for secret in secrets)
     ]
     assert not found

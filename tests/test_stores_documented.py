@@ -29,7 +29,9 @@ GROUPS = {
     "Redis with TLS": {"rediss", "rediss+sentinel", "rediss+cluster"},
     "Sentinel": {"redis+sentinel", "rediss+sentinel"},
     "Sentinel with TLS": {"rediss+sentinel"},
-    "Memcached": {"memcached", "memcacheds", "memcached+unix"},
+    "Memcached": {scheme for scheme in SCHEMES if scheme.startswith("memcached")},
+    "Memcached with TLS": {"memcacheds", "memcacheds+discover"},
+    "Auto Discovery": {"memcached+discover", "memcacheds+discover"},
     "SQL": {"sqlite", "postgresql", "postgresql+psycopg"},
     "PostgreSQL": {"postgresql", "postgresql+psycopg"},
 }
@@ -80,6 +82,7 @@ def test_extras() -> None:
 def test_defaults() -> None:
     assert f"| `timeout` | all | `{DEFAULT_TIMEOUT}` |" in PAGE
     assert f"| `prefix` | all | `{DEFAULT_PREFIX}` |" in PAGE
+    from sessionstore.stores.memcached.discovery import DEFAULT_POLL
     from sessionstore.stores.memcached.store import DEFAULT_MAX_CONNECTIONS as MEMCACHED
     from sessionstore.stores.redis.store import DEFAULT_MAX_CONNECTIONS as REDIS
     from sessionstore.stores.sql.postgres import DEFAULT_MAX_CONNECTIONS as POSTGRES
@@ -88,6 +91,7 @@ def test_defaults() -> None:
 
     assert f"| `max_connections` | Redis, Memcached | {REDIS} |" in PAGE
     assert MEMCACHED == REDIS
+    assert f"| `poll` | Auto Discovery | {DEFAULT_POLL:g} |" in PAGE
     assert f"| `max_connections` | SQL | {SQLITE} |" in PAGE
     assert POSTGRES == SQLITE
     assert f"| `table` | SQL | `{DEFAULT_TABLE}` |" in PAGE

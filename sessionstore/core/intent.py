@@ -29,7 +29,7 @@ class Intent:
     :param login: the subject that it signs in, or None
     :param leaves: whether the subject goes (a logout that keeps the session)
     :param rotate: whether it asked for a new secret
-    :param rotate_unless_recent: whether it did, but for one that has only just been made
+    :param rotate_unless_recent: the same, but not while the secret before is still in its grace
     :param lifetime: what it asked for explicitly, or None
     :param modified: whether the app wrote, be it equal values; else this is at most a touch
     """

@@ -94,7 +94,7 @@ def rotated(record: Record, intent: Intent, secret: bytes, grace_until: float) -
 
 
 def is_recent(record: Record, now: float) -> bool:
-    """Whether its secret has replaced another one that is still good, but would not stay so."""
+    """Whether the secret before is still in its grace, which another rotation would end."""
     return record.previous is not None and now < record.previous.grace_until
 
 

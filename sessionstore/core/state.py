@@ -191,7 +191,7 @@ class State:
     def mark_rotate(self, *, unless_recent: bool = False) -> None:
         """The session is to get a new secret (a step-up, a change of privileges).
 
-        :param unless_recent: a secret that another one has had its grace from will do
+        :param unless_recent: but not while the secret before is still in its grace
         :raises HeadersAlreadySent: the new token could not be sent
         """
         self._require_cookie("rotate()")

@@ -150,14 +150,13 @@ class SessionFlows(SessionBase):
         self._set_key(None)
         yield from self._committing(self._begin(None))
 
-    def _cycling(self) -> Flow[None]:
+    def _cycling(self, *, unless_recent: bool = False) -> Flow[None]:
         state = yield from self._reading()
         if state.status is Status.VOID:
             return  # a login may follow: it begins a session of its own
         if state.status is Status.LOADED:
-            # With fallbacks this may be contrib.auth, which has found the hash of another server's
-            # key. Where two of them took turns, no token would live as long as a slow request.
-            state.mark_rotate(unless_recent=bool(settings.SECRET_KEY_FALLBACKS))
+            # Where two servers took turns, no token would live as long as a slow request.
+            state.mark_rotate(unless_recent=unless_recent)
         ours = self._names_set(state)
         try:
             yield from self._committing(state)

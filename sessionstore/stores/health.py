@@ -21,7 +21,7 @@ class NodeHealth:
     """One server, as this process sees it.
 
     :param node: ``host:port``, or the socket's path
-    :param role: ``"primary"``, ``"replica"`` or ``"sentinel"``
+    :param role: ``"primary"``, ``"replica"``, ``"sentinel"`` or ``"configuration endpoint"``
     :param available: whether requests are sent to it; if not, one of them is its probe now and then
     :param answered: whether it has ever answered this process
     :param failing: seconds since it stopped answering; 0 while it answers, or was never asked

@@ -19,8 +19,8 @@ from sessionstore.testing import FaultProxy
 from sessionstore.testing.lifecycle import in_threads
 from tests.adapters.support import cookie
 from tests.adapters.test_hostile_cookies import ALIKE, ESCAPED, FORMLESS, STRANGE, UNSIGNED
-from tests.drill.views import COOKIE
-from tests.support.http_servers import HttpServer, serve_asgi, serve_wsgi
+from tests.support.calling import COOKIE
+from tests.support.http_servers import HttpServer, serve_asgi, serve_wsgi, site_environment
 from tests.support.servers import RedisServer
 from tests.support.sites import SECRET
 
@@ -51,11 +51,9 @@ def site(request: pytest.FixtureRequest, redis_server: RedisServer) -> Iterator[
     serve, path = SERVERS[request.param]
     with FaultProxy(redis_server.socket) as proxy:
         proxy.reply_latency = 0.003
-        env = {
-            "SESSIONSTORE_URL": f"redis://{proxy.address}?prefix=test-{uuid.uuid4().hex[:12]}"
-            "&timeout=20&max_connections=4",
-            "SESSIONSTORE_SECRET_KEY": SECRET,
-        }
+        prefix = f"test-{uuid.uuid4().hex[:12]}"
+        options = {"prefix": prefix, "timeout": "20", "max_connections": "4"}
+        env = site_environment(f"redis://{proxy.address}", SECRET, **options)
         with serve(env=env) as server:
             yield server.url + path
             assert "Traceback" not in server.child.output, server.child.output

@@ -262,6 +262,7 @@ def test_a_memcached_server_as_it_should_be() -> None:
         ({"session_bytes": None}, "memory", OK, "(80%)."),
         ({"item_size": 128 * 1024}, "item-size", WARNING, "Raise -I, or lower max_size"),
         ({"uptime": 3 * 86_400}, "persistence", NOTE, "has been up for 3 days"),
+        ({"uptime": 10**19}, "persistence", NOTE, "has been up for 115740740740740 days"),
         ({"turned_away": 7}, "connections", WARNING, "turned away 7 connections"),
         ({"server": "memcached 1.5.6"}, "version", WARNING, "older than 1.6"),
         ({"link": Link("tcp", "10.0.0.7")}, "transport", WARNING, "memcacheds://"),

@@ -316,16 +316,25 @@ def test_servers_of_two_deployments_do_not_rotate_each_others_tokens(
         assert who(slow) == user.username
 
 
-def test_without_fallbacks_every_cycle_key_makes_a_new_token(user: Any) -> None:
+@pytest.mark.parametrize(
+    ("fallbacks", "name", "tokens"),
+    [([], "cycle_key", 4), ([], "rotate", 4), ([SECRET], "rotate", 4), ([SECRET], "cycle_key", 2)],
+)
+def test_only_then_and_only_cycle_key_is_throttled(
+    fallbacks: list[str], name: str, tokens: int, user: Any
+) -> None:
     client = Client()
     client.get("/login", {"user": user.pk})
     keys = {key_of(client)}
-    for _ in range(3):
-        session = SessionStore(key_of(client))
-        session.cycle_key()
-        keys.add(str(session.session_key))
-        client.cookies["sessionid"] = session.session_key
-    assert len(keys) == 4
+    with override_settings(SECRET_KEY_FALLBACKS=fallbacks):
+        for how in (name, f"a{name}", name):
+            session = SessionStore(key_of(client))
+            result = getattr(session, how)()
+            if how.startswith("a"):
+                asyncio.run(result)
+            keys.add(str(session.session_key))
+            client.cookies["sessionid"] = session.session_key
+    assert len(keys) == tokens
 
 
 def test_a_request_that_loses_the_race_to_rotate_sends_no_cookie(

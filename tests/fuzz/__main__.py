@@ -24,7 +24,7 @@ def main() -> int:
 
     def fuzzed(name: str) -> Result:
         def tell(text: str) -> None:
-            console.print(f"{name:17} {text}", markup=False)
+            console.print(f"{name:17} {text}", markup=False, soft_wrap=True)
 
         tell(f"begins, for {options.seconds} s")
         result = run(name, TARGETS[name], options.seconds, tell)

@@ -7,7 +7,9 @@ from typing import Any, Final
 
 from tests.fuzz.running import Result
 
-COLUMNS: Final = ("parser", "minutes", "executions", "a second", "edges", "features", "corpus", "findings")  # fmt: skip
+COLUMNS: Final = (
+    *("parser", "minutes", "executions", "a second", "edges", "features", "corpus", "findings"),
+)
 
 
 def cells(result: Result) -> list[str]:

@@ -14,7 +14,16 @@ from typing import Any
 import pytest
 from itsdangerous.encoding import base64_decode
 
-from sessionstore.core import expiry, merge, opening, rotation, token, writing
+from sessionstore.core import (
+    expiry,
+    extensions,
+    merge,
+    opening,
+    rotation,
+    sealing,
+    token,
+    writing,
+)
 from sessionstore.core.cookies import Cookie
 from sessionstore.core.ending import Ending
 from sessionstore.core.errors import OutcomeUnknown, StoreError
@@ -26,6 +35,8 @@ from sessionstore.core.token import TokenSigner, secret_hash
 from sessionstore.core.verbs import Conflict, Exists, Missing, Version
 from sessionstore.core.writing import Writing
 from sessionstore.manager import SessionManager
+from sessionstore.stores.memcached.messages import Outcome, Reply
+from sessionstore.stores.memcached.meta import MetaParser
 from sessionstore.stores.memory import MemoryStore
 from sessionstore.stores.servers.channel import Channel
 
@@ -294,3 +305,37 @@ def bad_secret_is_void(patch: pytest.MonkeyPatch) -> None:
             state.status, state.token = Status.VOID, token
 
     patch.setattr(Opening, "load", void)
+
+
+def token_with_something_behind_it(patch: pytest.MonkeyPatch) -> None:
+    """What follows the signature is cut off: one token has many spellings."""
+    verify = TokenSigner.verify
+
+    def generous(self: Any, text: str, now: float) -> token.Token | None:
+        return verify(self, text[: token.TOKEN_LENGTH], now)
+
+    patch.setattr(TokenSigner, "verify", generous)
+
+
+def authenticator_not_compared(patch: pytest.MonkeyPatch) -> None:
+    """Whoever writes to the store writes the sessions."""
+    patch.setattr(sealing, "_verify", lambda key, context, body: body[: -sealing.TAG_BYTES])
+
+
+def depth_not_counted(patch: pytest.MonkeyPatch) -> None:
+    """A value may nest as deep as its bytes reach."""
+    patch.setattr(extensions, "MAX_DEPTH", 10**6)
+
+
+def half_a_reply_is_one(patch: pytest.MonkeyPatch) -> None:
+    """A line that has not ended yet is taken for a whole one."""
+    parse = MetaParser.next
+
+    def hasty(self: Any) -> Reply | None:
+        reply = parse(self)
+        if reply is None and self._buffer.startswith(b"EN "):
+            self._buffer.clear()
+            return Reply(Outcome.MISSING)
+        return reply
+
+    patch.setattr(MetaParser, "next", hasty)

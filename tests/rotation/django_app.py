@@ -31,9 +31,10 @@ settings.configure(
     SESSIONSTORE={
         "URL": os.environ["SESSIONSTORE_URL"],
         "ENCRYPTION_KEYS": keys["encryption"],
+        "TOUCH_INTERVAL": keys["touch_interval"],
         # A tab whose response is overtaken by a rotation keeps the old token for so long, and no
         # longer: that is its limit, and nothing that this test is to find.
-        "ROTATION_GRACE": 60,
+        "ROTATION_GRACE": 600,
     },
     SESSION_COOKIE_NAME=COOKIE,
     SESSION_SAVE_EVERY_REQUEST=True,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rotation.deployments import BEFORE, STEP_1, STEP_2, STEP_3, Keys
+from tests.rotation.deployments import BEFORE, NEW, STEP_1, STEP_2, STEP_3, Keys
 from tests.rotation.users import PATIENCE, Load, Serves, User
 from tests.support.http_servers import HttpServer, serve_wsgi
 from tests.support.servers import RedisServer
@@ -29,10 +29,10 @@ class Gunicorn:
     server: HttpServer
     file: Path
 
-    def deploy(self, keys: Keys) -> None:
+    def deploy(self, keys: Keys, **settings: float) -> None:
         """Returns when no worker with the keys of before is left."""
         before = self._workers()
-        write(self.file, keys)
+        write(self.file, keys, **settings)
         self.server.child.process.send_signal(signal.SIGHUP)
         deadline = time.monotonic() + PATIENCE
         while not self._workers() or self._workers() & before:
@@ -82,8 +82,9 @@ class Visitor(User):
         return self.fetch(server, f"/write/{next(self.written)}" if self.writes else "/read")
 
 
-def write(file: Path, keys: Keys) -> None:
-    file.write_text(json.dumps({"signing": keys.signing, "encryption": keys.encryption}))
+def write(file: Path, keys: Keys, touch_interval: float | None = None) -> None:
+    settings = {"signing": keys.signing, "encryption": keys.encryption}
+    file.write_text(json.dumps({**settings, "touch_interval": touch_interval}))
 
 
 @pytest.fixture
@@ -108,10 +109,16 @@ def test_nobody_is_logged_out(servers: list[Gunicorn]) -> None:
     load = Load(users, servers)
     with load.running():
         load.settle()
-        for keys in (STEP_1, STEP_2, STEP_3):
-            for server in servers:
-                server.deploy(keys)
-                load.settle()
+        for server, keys in zip(servers * 2, (STEP_1, STEP_1, STEP_2), strict=False):
+            server.deploy(keys)
+            load.settle()
+        # Now as if a tenth of the idle timeout passed again and again: reading signs anew.
+        servers[1].deploy(STEP_2, touch_interval=0.02)
+        load.settle()
+        load.wait_until(lambda: all(user.is_signed_by(NEW) for user in users))
+        for server in servers:
+            server.deploy(STEP_3)
+            load.settle()
     assert (load.logged_out, load.failed) == ([], [])
     answer = idle.act(servers[1])
     assert (answer.status, answer.result, answer.set_cookies) == (200, "", [])

@@ -15,7 +15,6 @@ from sessionstore.core import record
 from sessionstore.core.errors import RecordUnreadable
 from sessionstore.core.flow import run
 from sessionstore.core.sealing import Sealer
-from sessionstore.core.token import TokenSigner
 from sessionstore.stores.base import Store
 from tests.adapters.conftest import SITES
 from tests.rotation.deployments import (
@@ -32,8 +31,6 @@ from tests.rotation.deployments import (
 from tests.rotation.users import Load, User
 from tests.support.servers import RedisServer
 from tests.support.sites import Answer
-
-DAY = 86400
 
 Deployments = Sequence[tuple[int, Keys]]
 TO_STEP_2: Deployments = ((0, STEP_1), (1, STEP_1), (0, STEP_2), (1, STEP_2))
@@ -79,11 +76,6 @@ def rotate(load: Load, servers: list[Server], deployments: Deployments) -> None:
             return
 
 
-def is_signed_by_the_new_key(user: User) -> bool:
-    signer = TokenSigner(NEW.encode(), absolute_timeout=DAY)
-    return user.cookie is not None and signer.verify(user.cookie, time.time()) is not None
-
-
 def stored(store: Store, cookie: str | None) -> bytes:
     assert cookie is not None
     deadline = time.monotonic() + 10
@@ -110,11 +102,11 @@ def test_nobody_is_logged_out(servers: list[Server], users: list[User], encrypts
     load = Load(users, servers)
     with load.running():
         rotate(load, servers, TO_STEP_2)
-        load.wait_until(lambda: all(map(is_signed_by_the_new_key, users)))
+        load.wait_until(lambda: all(user.is_signed_by(NEW) for user in users))
         rotate(load, servers, TO_STEP_3)
     assert (load.logged_out, load.failed) == ([], [])
     for user in users:
-        assert is_signed_by_the_new_key(user)
+        assert user.is_signed_by(NEW)
         assert is_readable_with_new_keys_alone(store, user, encrypts=encrypts)
     _, writer, _ = users
     last = writer.visit(servers[0], lambda session: session["written"]).result
@@ -200,8 +192,8 @@ def test_a_cookie_under_a_retired_key_costs_no_store_command(
     user.log_in(server)
     server.deploy(STEP_3)
     with redis_server.client() as client:
-        before = client.info("commandstats")["cmdstat_get"]["calls"]
+        before = client.info("commandstats").get("cmdstat_get")
         answer = user.act(server)
-        assert client.info("commandstats")["cmdstat_get"]["calls"] == before
+        assert client.info("commandstats").get("cmdstat_get") == before
     assert seen(answer) == (200, None, [])
     server.close()

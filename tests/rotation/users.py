@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from sessionstore.core.token import TokenSigner
 from tests.support.sites import COOKIE, Action, Answer, cookie_value
 
 PATIENCE: Final = 30.0
@@ -50,6 +51,11 @@ class User:
         """Make the cookie one of a logged-in session."""
         answer = self.visit(server, lambda session: session.login(self.name))
         assert answer.status == 200
+
+    def is_signed_by(self, key: str) -> bool:
+        """Whether a server with this key alone would accept the cookie."""
+        signer = TokenSigner(key.encode(), absolute_timeout=86400)
+        return self.cookie is not None and signer.verify(self.cookie, time.time()) is not None
 
     def act(self, server: Serves) -> Answer:
         """One request of one of its tabs; the result is whom it was taken for."""

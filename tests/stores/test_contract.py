@@ -10,6 +10,7 @@ import pytest
 from sessionstore.stores.base import Store
 from sessionstore.stores.url import open_store
 from sessionstore.testing import EnumerableContract, PurgeableContract, StoreContract
+from tests.support.configuration_endpoint import DiscoveredCluster
 from tests.support.memcached_servers import MemcachedRing, MemcachedServer
 from tests.support.redis_topologies import RedisCluster, SentinelGroup
 from tests.support.servers import PostgresServer, RedisServer
@@ -189,3 +190,10 @@ class TestMemcachedCopies(MemcachedContract):
     @pytest.fixture
     def store(self, prefix: str, memcached_ring: MemcachedRing) -> Iterator[Store]:
         yield from opened(f"{memcached_ring.url}?copies=2", prefix)
+
+
+@pytest.mark.once  # most of its time goes by in waiting for items to expire
+class TestMemcachedDiscovered(MemcachedContract):
+    @pytest.fixture
+    def store(self, prefix: str, memcached_cluster: DiscoveredCluster) -> Iterator[Store]:
+        yield from opened(memcached_cluster.url, prefix)

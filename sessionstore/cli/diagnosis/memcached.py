@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Final
 
 from sessionstore.cli.diagnosis.access import is_local, judge_link
-from sessionstore.cli.diagnosis.finding import Finding, Severity, in_bytes
+from sessionstore.cli.diagnosis.finding import Finding, Severity, in_bytes, in_time
 from sessionstore.core.config import SessionConfig
 from sessionstore.stores.facts import MemcachedFacts
 
@@ -34,7 +33,7 @@ def judge_memcached(facts: MemcachedFacts) -> list[Finding]:
 
 
 def _version(facts: MemcachedFacts) -> Iterator[Finding]:
-    match = re.match(r"memcached (\d+)\.(\d+)", facts.server or "")
+    match = re.match(r"memcached (\d{1,9})\.(\d{1,9})", facts.server or "")
     if match is None:
         return
     if (int(match[1]), int(match[2])) < NEEDED:
@@ -51,7 +50,7 @@ def _version(facts: MemcachedFacts) -> Iterator[Finding]:
 
 def _eviction(facts: MemcachedFacts) -> Iterator[Finding]:
     if facts.evicted:
-        since = f" in {_span(facts.uptime)}" if facts.uptime else ""
+        since = f" in {in_time(facts.uptime)}" if facts.uptime else ""
         yield Finding(
             "eviction",
             Severity.ERROR,
@@ -115,7 +114,7 @@ def _item_size(facts: MemcachedFacts) -> Iterator[Finding]:
 
 
 def _persistence(facts: MemcachedFacts) -> Finding:
-    up = f" This one has been up for {_span(facts.uptime)}." if facts.uptime else ""
+    up = f" This one has been up for {in_time(facts.uptime)}." if facts.uptime else ""
     return Finding(
         "persistence",
         Severity.NOTE,
@@ -154,8 +153,3 @@ def _user(facts: MemcachedFacts) -> Iterator[Finding]:
         "Start it with -Y FILE or with SASL (-S), or see to it that nobody else reaches it: a"
         " firewall, a Unix socket, client certificates.",
     )
-
-
-def _span(seconds: float) -> str:
-    whole = timedelta(seconds=int(seconds))
-    return f"{whole.days} days" if whole.days > 1 else str(whole)

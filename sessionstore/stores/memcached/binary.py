@@ -38,6 +38,7 @@ _OPCODES: Final = {
     Verb.NOOP: 0x0A,
     Verb.VERSION: 0x0B,
     Verb.STATS: 0x10,
+    Verb.CONFIGURATION: 0x60,
     Verb.MECHANISMS: 0x20,
     Verb.AUTH: 0x21,
     Verb.STEP: 0x22,

@@ -2,7 +2,7 @@
 
 All processes of an application must agree on that: while one of them reads a session from one
 server and another has ended it on the next, a user who was logged out is not. So nobody acts alone.
-Whoever misses a server leaves a *note* on the others (``notes.py``); everybody reads the notes
+Whoever misses a server leaves a *note* on the others (``notes.py``); everybody reads all notes
 twice a second (``vigil.py``), and none acts on a note before all must have read it, nor when its
 own reading is too old. Between the note and the act, that share of the sessions is answered with an
 error.
@@ -13,41 +13,48 @@ empty. If not, what it holds may be out of date, and it stays out.
 
 from __future__ import annotations
 
-import enum
 import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from sessionstore.core.errors import StoreUnavailable
 from sessionstore.stores.attempts import Failure, unavailable
-from sessionstore.stores.memcached.notes import Note, Run
+from sessionstore.stores.memcached.notes import MOST, Note, Notes, Run, State
 from sessionstore.stores.memcached.topology import Node, Topology
 
 logger = logging.getLogger("sessionstore")
 
-ROUND_SECONDS: Final = 0.5
-"""How often each process looks at each server."""
-LEASE_SECONDS: Final = 2.0
-"""How old a reading of the notes may be for a process to rely on it."""
-SETTLE_SECONDS: Final = 3.0
-"""How long a note is left to be read before anybody acts on it: more than ``LEASE_SECONDS`` and one
-round, so that who has not read it does not rely on what it read before."""
+
+class Pace(NamedTuple):
+    """Seconds.
+
+    :param pause: between two looks at a server
+    :param look: the longest that one may take
+    :param lease: how old a reading of the notes may be for a process to rely on it
+    :param settle: how long a note must have been there before anybody acts on it: more than
+        ``lease``, so that who has not read it does not rely on what it read before
+    """
+
+    pause: float = 0.5
+    look: float = 0.5
+    lease: float = 2.0
+    settle: float = 3.0
+
+
+PACE: Final = Pace()
 MISSES: Final = 3
-"""Rounds in which a server must have been silent, beside the seconds."""
-
-
-class State(enum.Enum):
-    """What is done with a server."""
-
-    IN = "in"
-    LEAVING = "being left out"
-    """Somebody has left it out, and not everybody may know yet."""
-    OUT = "left out"
-    JOINING = "being taken in"
-    """It is looked at, and gets no new sessions: not everybody may look at it yet."""
+"""Looks to which a server must have been silent, beside the seconds."""
+HEAD_START: Final = 3
+"""Seconds by which a server's statistics may claim an earlier start than it had: memcached 1.6 says
+two too many."""
+_IN_USE: Final = frozenset((State.IN, State.JOINING))
+_KEPT_OUT: Final = (
+    "is kept out, because it came back with what it had, which may be out of date: restart it or"
+    " flush it"
+)
 
 
 class Places(NamedTuple):
@@ -68,20 +75,35 @@ class Places(NamedTuple):
 class _Seen:
     """What this process knows of one server."""
 
-    __slots__ = ("checked", "heard", "joined", "left", "misses", "notes", "run", "said_kept_out")
+    def __init__(self, *, new: bool) -> None:
+        self.new = new
+        """Whether it has come while this process ran."""
+        self.note: Note | None = None
+        self.said_kept_out = False
+        self.begin(0)
 
-    def __init__(self, now: float, *, new: bool) -> None:
-        self.heard = now
+    def begin(self, now: float) -> None:
+        """Nobody has looked until now."""
         self.checked = -math.inf
         """When the last look at it began that has ended, well or not."""
-        self.misses = 0
-        self.run: Run | None = None
-        self.notes: frozenset[Note] = frozenset()
+        self.read = -math.inf
+        """When the last one began that ended well."""
+        self.contact = -math.inf
+        """When it ended."""
+        self.regained = -math.inf
+        """When the first one did, after it had not been heard for long."""
+        self.notes: Notes = {}
         """What is stored there."""
-        self.left: float | None = None
-        """When this process read that it is left out."""
-        self.joined = now if new else -math.inf
-        self.said_kept_out = False
+        self.settling = self.evident = math.inf
+        """When this process read its note for the first time, and for the last."""
+        self.hope(now)
+
+    def hope(self, now: float) -> None:
+        """It is missed from now on, if at all."""
+        self.heard = now
+        self.misses = 0
+        self.lost: Note | None = None
+        """What this process would write: that it misses this server."""
 
 
 class Membership:
@@ -100,40 +122,58 @@ class Membership:
         *,
         silence: float,
         keep_out: float,
+        pace: Pace | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.topology = topology
+        self.pace = PACE if pace is None else pace
         self._silence = silence
         self._keep_out = keep_out
         self._clock = clock
         self._wall = wall
         self._lock = threading.Lock()
-        self._notes: dict[tuple[str, Run], Note] = {}
         self._seen: dict[Node, _Seen] = {}
-        self._follow(new=False)
+        # What requests see. Each is replaced as a whole, and the lease last.
+        self._states: Mapping[Node, State] = {}
+        self._until = -math.inf
+        self._follow()
 
     def begin(self) -> None:
-        """Nobody has looked until now: at first, after a fork, after a pause."""
+        """Nobody has looked until now: at first, or after a pause."""
+        with self._lock:
+            self._begin()
+
+    def after_fork(self) -> None:
+        """The same, in the child."""
         self._lock = threading.Lock()
-        now = self._clock()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._until = -math.inf
         for seen in self._seen.values():
-            seen.checked, seen.heard, seen.misses = -math.inf, now, 0
+            seen.begin(self._clock())
 
     def follow(self) -> None:
         """The topology has changed."""
         with self._lock:
-            self._follow(new=True)
+            self._follow()
 
-    def _follow(self, *, new: bool) -> None:
-        now, nodes = self._clock(), self.topology.nodes()
+    def _follow(self) -> None:
         # At the first sight of them, all have been there.
-        new = new and bool(self._seen)
-        self._seen = {node: self._seen.get(node) or _Seen(now, new=new) for node in nodes}
+        new, before = bool(self._seen), self._seen
+        self._seen = {}
+        for node in self.topology.nodes():
+            if node in before:
+                self._seen[node] = before[node]
+            else:
+                self._seen[node] = _Seen(new=new)
+                self._seen[node].begin(self._clock())
+        self._publish()
 
     # -- what the vigils tell --
 
-    def told(self, node: Node, run: Run | None, notes: frozenset[Note], began: float) -> None:
+    def told(self, node: Node, run: Run | None, notes: Notes, began: float) -> None:
         """A server has answered.
 
         :param run: None: it does not say when it was started
@@ -144,117 +184,169 @@ class Membership:
             seen = self._seen.get(node)
             if seen is None:
                 return  # it has gone meanwhile
-            seen.heard = self._clock()
-            seen.misses = 0
-            seen.run = run or Run(0)
-            seen.notes = notes
-            for note in notes:
-                # Of two about the same, the one that was first.
-                known = self._notes.get((note.node, note.run))
-                if known is None or note < known:
-                    self._notes[note.node, note.run] = note
+            now = self._clock()
+            if now - max(each.heard for each in self._seen.values()) > self.pace.lease:
+                # That nobody was heard for so long was this process's own trouble.
+                for each in self._seen.values():
+                    each.hope(now)
+            if now - seen.contact > self.pace.lease:
+                seen.regained = now
+            seen.read, seen.contact, seen.notes = began, now, notes
+            seen.hope(now)
+            self._learn(notes, now)
+            self._hear(node, seen, run or Run(0), now)
+            self._settle(node, notes, now)
             self._looked(seen, began)
 
-    def missed(self, node: Node, began: float) -> None:
-        """A server has not answered.
+    def missed(self, node: Node, began: float, *, silent: bool = True) -> None:
+        """A look at a server has failed.
 
         :param began: when it was asked, by the clock
+        :param silent: whether it did not answer at all
         """
         with self._lock:
             seen = self._seen.get(node)
             if seen is None:
                 return
-            seen.misses += 1
             now = self._clock()
-            if seen.misses >= MISSES and now - seen.heard >= self._silence:
-                self._note(node, seen)
+            if silent:
+                seen.misses += 1
+                self._miss(node, seen, now)
+            else:
+                seen.hope(now)
             self._looked(seen, began)
 
-    def _note(self, node: Node, seen: _Seen) -> None:
-        label = node.endpoint.label
-        if self._note_about(node, seen) is None:
-            since = int(self._wall())
-            run = seen.run or Run(since)
-            self._notes[label, run] = Note(label, run, since)
+    def _miss(self, node: Node, seen: _Seen, now: float) -> None:
+        if seen.misses < MISSES or now - seen.heard < self._silence or seen.lost is not None:
+            return
+        # Without another one there is nobody to go on with, nor to tell.
+        others = (other for other in self._seen.items() if other[0] is not node)
+        if not any(_state(other) in _IN_USE and not other.misses for _, other in others):
+            return
+        since = int(self._wall())
+        note = seen.note or Note(Run(since - HEAD_START))
+        if note.state in _IN_USE:
+            seen.lost = note._replace(state=State.LEAVING, since=since)
+
+    def _learn(self, notes: Notes, now: float) -> None:
+        for node, seen in self._seen.items():
+            note = notes.get(node.endpoint.label)
+            if note is not None and (seen.note is None or note > seen.note):
+                self._note(node, seen, note, now)
+
+    def _hear(self, node: Node, seen: _Seen, run: Run, now: float) -> None:
+        note = seen.note
+        if note is None:
+            self._note(node, seen, Note(run, 0, State.JOINING if seen.new else State.IN), now)
+        elif run > note.run:
+            empty = note.state if note.state in _IN_USE else State.JOINING
+            self._note(node, seen, Note(run, 0, empty), now)
+        elif note.state is State.OUT:
+            if self._wall() - note.since >= self._keep_out:
+                self._note(node, seen, Note(note.run, note.term + 1, State.JOINING), now)
+            elif not seen.said_kept_out:
+                seen.said_kept_out = True
+                logger.warning("session store: %s %s", node.name, _KEPT_OUT)
+
+    def _settle(self, holder: Node, notes: Notes, now: float) -> None:
+        """Act on what is known to be stored for long enough."""
+        for node, seen in self._seen.items():
+            note = seen.note
+            if note is None or not note.is_about(notes.get(node.endpoint.label)):
+                continue
+            if note.state is State.LEAVING and node is holder:
+                continue  # who misses it does not read it there
+            if seen.settling > now or now - seen.evident > self.pace.lease:
+                seen.settling = now
+            seen.evident = now
+            if now - seen.settling < self.pace.settle:
+                continue
+            if note.state is State.LEAVING:
+                self._note(node, seen, note._replace(state=State.OUT), now)
+            elif note.state is State.JOINING:
+                self._note(node, seen, note._replace(state=State.IN), now)
+
+    def _note(self, node: Node, seen: _Seen, note: Note, now: float) -> None:
+        before, seen.note, seen.settling = seen.note, note, math.inf
+        if before is None or (note.run, note.term) != (before.run, before.term):
+            # It is another server, as it were.
+            seen.said_kept_out = False
+            seen.hope(now)
+        elif seen.lost is not None and note >= seen.lost:
+            seen.lost = None
+        was, is_ = before.state if before else State.IN, note.state
+        if is_ > was and is_ is State.LEAVING:
+            logger.warning("session store: %s does not answer, and is being left out", node.name)
+        elif is_ > was and is_ is State.OUT:
+            text = "session store: %s is left out: its share of the sessions is the next server's"
+            logger.warning(text, node.name)
+        elif before and was not in _IN_USE and is_ in _IN_USE:
+            logger.warning("session store: %s is taken back: %s", node.name, _why(before, note))
 
     def _looked(self, seen: _Seen, began: float) -> None:
-        seen.checked, now = began, self._clock()
-        stored = frozenset().union(*(each.notes for each in self._seen.values()))
-        for node, each in self._seen.items():
-            note = self._note_about(node, each)
-            if note is None:
-                if each.left is not None:
-                    self._take_back(node, each, now)
-            elif each.left is None and any(map(note.is_same, stored)):
-                self._leave(node, each, now)
-            elif each.left is not None and not each.misses and not each.said_kept_out:
-                each.said_kept_out = True
-                logger.warning(
-                    "session store: %s is back as it was, and is kept out, because what it holds "
-                    "may be out of date; restart it or flush it",
-                    node.name,
-                )
+        seen.checked = began
+        self._publish()
 
-    def _leave(self, node: Node, seen: _Seen, now: float) -> None:
-        seen.left = now
-        logger.warning(
-            "session store: %s does not answer and is left out; its share of the sessions goes to "
-            "the next server in %s s",
-            node.name,
-            SETTLE_SECONDS,
-        )
+    def _publish(self) -> None:
+        """Have requests see it."""
+        self._states = {
+            node: State.LEAVING if self._is_doubtful(node) else _state(seen)
+            for node, seen in self._seen.items()
+        }
+        oldest = min((seen.checked for seen in self._seen.values()), default=-math.inf)
+        self._until = oldest + self.pace.lease
 
-    def _take_back(self, node: Node, seen: _Seen, now: float) -> None:
-        old = [note for note in self._notes.values() if note.node == node.endpoint.label]
-        if any(note.is_about(seen.run) for note in old):
-            why = "what it holds is older than any session"
-        elif any(note.run.started == (seen.run or note.run).started for note in old):
-            why = "it was flushed"
-        else:
-            why = "it was restarted"
-        logger.warning("session store: %s is taken back: %s", node.name, why)
-        seen.left, seen.joined, seen.said_kept_out = None, now, False
-        for note in old:
-            del self._notes[note.node, note.run]
+    def _is_doubtful(self, node: Node) -> bool:
+        """Whether it may have been left out unbeknown to this process: it was not heard for a
+        while, and nobody else has been since then who could tell."""
+        this, now = self._seen[node], self._clock()
+        if _state(this) is State.OUT:
+            return False
+        others = [seen for other, seen in self._seen.items() if other is not node]
+        if all(_state(other) is State.OUT for other in others):
+            return False
+        gap = this.regained if now - this.contact <= self.pace.lease else now
+        return max(other.read for other in others) < gap - self.pace.lease
 
-    def _note_about(self, node: Node, seen: _Seen) -> Note | None:
-        label, oldest = node.endpoint.label, self._wall() - self._keep_out
-        for note in self._notes.values():
-            if note.node == label and note.since >= oldest and note.is_about(seen.run):
-                return note
-        return None
-
-    def wanted_on(self, node: Node) -> frozenset[Note] | None:
+    def wanted_on(self, node: Node) -> Notes | None:
         """The notes to store on a server instead of those that are there; None: they are right."""
         with self._lock:
             this = self._seen.get(node)
             if this is None:
                 return None
-            about = [self._note_about(other, seen) for other, seen in self._seen.items()]
-            notes = {note for note in about if note and note.node != node.endpoint.label}
-            ours = {other.endpoint.label for other in self._seen}
             # What is about servers that another configuration knows is not ours to remove.
-            notes |= {note for note in this.notes if note.node not in ours}
-            right = len(notes) == len(this.notes) and all(
-                any(map(note.is_same, this.notes)) for note in notes
-            )
-            return None if right else frozenset(notes)
+            wanted = dict(this.notes) if len(this.notes) < MOST else {}
+            for other, seen in self._seen.items():
+                label = other.endpoint.label
+                notes = [note for note in (seen.note, seen.lost, wanted.get(label)) if note]
+                if notes:
+                    wanted[label] = max(notes)
+            return None if wanted == this.notes else wanted
 
     # -- what requests ask --
 
-    def state(self, node: Node) -> State:
-        """As of now."""
-        seen, now = self._seen.get(node), self._clock()
-        if seen is None:
-            return State.OUT  # the topology has changed
-        if seen.left is not None:
-            return State.OUT if now - seen.left >= SETTLE_SECONDS else State.LEAVING
-        return State.JOINING if now - seen.joined < SETTLE_SECONDS else State.IN
-
     def is_current(self) -> bool:
         """Whether all servers were looked at a moment ago."""
-        oldest = self._clock() - LEASE_SECONDS
-        return bool(self._seen) and all(seen.checked >= oldest for seen in self._seen.values())
+        return self._clock() <= self._until
+
+    def state(self, node: Node) -> State:
+        """As of the last look."""
+        # Unknown: the topology has changed.
+        return self._states.get(node, State.OUT)
+
+    def trouble(self, node: Node) -> str | None:
+        """Why a server is not used; None: it is."""
+        seen = self._seen.get(node)
+        if seen is None:
+            return "it is not one of the servers any more"
+        state = _state(seen)
+        if state is State.LEAVING:
+            return "it does not answer, and is being left out"
+        if state is State.OUT:
+            return "it does not answer, and is left out" if seen.misses else f"it {_KEPT_OUT}"
+        if self.state(node) is State.LEAVING:
+            return "nobody can be asked whether it was left out"
+        return None
 
     def places(self, key: bytes) -> Places:
         """Where the session of this key is, or would be.
@@ -264,16 +356,15 @@ class Membership:
         look: list[Node] = []
         make: list[Node] = []
         others: list[Node] = []
+        states = self._states
         for node in self.topology.walk(key):
-            state = self.state(node)
-            if state is State.OUT:
-                continue
+            state = states.get(node, State.OUT)
             if len(make) == 2:
-                others.append(node)
+                if state in _IN_USE:
+                    others.append(node)
             elif state is State.LEAVING:
-                text = "it does not answer, and is being left out"
-                raise Failure(StoreUnavailable(text, node=node.name), retry=False)
-            else:
+                raise self._unusable(node)
+            elif state is not State.OUT:
                 look.append(node)
                 if state is State.IN:
                     make.append(node)
@@ -286,5 +377,22 @@ class Membership:
 
         :raises Failure: what it holds does not count any more
         """
-        if self.state(node) not in {State.IN, State.JOINING}:
-            raise unavailable("it is left out", node.name, silent=False)
+        if self.state(node) not in _IN_USE:
+            raise self._unusable(node)
+
+    def _unusable(self, node: Node) -> Failure:
+        # Not tried again: that takes seconds.
+        text = self.trouble(node) or "it was left out"
+        return Failure(StoreUnavailable(text, node=node.name), retry=False)
+
+
+def _state(seen: _Seen) -> State:
+    return State.IN if seen.note is None else seen.note.state
+
+
+def _why(before: Note, note: Note) -> str:
+    if note.run.started != before.run.started:
+        return "it was restarted"
+    if note.run != before.run:
+        return "it was flushed"
+    return "what it holds is older than any session"

@@ -11,6 +11,8 @@ LARGEST_VALUE: Final = 1 << 30
 is no reply."""
 MOST_STATS: Final = 10_000
 """Lines of statistics. Servers have a few hundred."""
+LARGEST_CONFIGURATION: Final = 1 << 17
+"""Bytes: more than 256 nodes with the longest names there can be."""
 
 
 class Verb(Enum):
@@ -31,6 +33,8 @@ class Verb(Enum):
     VERSION = auto()
     STATS = auto()
     """``key`` says which."""
+    CONFIGURATION = auto()
+    """ElastiCache's addition: ``key`` says which; ``cluster`` is the list of nodes."""
     MECHANISMS = auto()
     """SASL: what may be used to log in (binary protocol alone)."""
     AUTH = auto()
@@ -160,11 +164,12 @@ _ANSWERS: Final = {
     Verb.VERSION: frozenset((Outcome.OK,)),
     # Binary: MISSING where there are no such statistics.
     Verb.STATS: frozenset((Outcome.OK, Outcome.MISSING)),
+    Verb.CONFIGURATION: frozenset((Outcome.OK, Outcome.MISSING)),
     Verb.MECHANISMS: frozenset((Outcome.OK,)),
     Verb.AUTH: frozenset((Outcome.OK, Outcome.CONTINUE)),
     Verb.STEP: frozenset((Outcome.OK, Outcome.CONTINUE)),
 }
-VALUED: Final = frozenset((Verb.GET, Verb.VERSION, Verb.MECHANISMS))
+VALUED: Final = frozenset((Verb.GET, Verb.VERSION, Verb.CONFIGURATION, Verb.MECHANISMS))
 STORING: Final = frozenset((Verb.ADD, Verb.REPLACE, Verb.SET))
 _COUNTED: Final = STORING | {Verb.GET}
 
@@ -186,6 +191,8 @@ def fits(request: Request, opaque: int, reply: Reply, numbered: frozenset[Verb])
         return False
     if outcome is not Outcome.OK:
         return outcome is not Outcome.EXISTS or verb is not Verb.DELETE or request.cas != 0
+    if verb is Verb.CONFIGURATION and reply.stats == {}:
+        return True  # the text protocol's "END" alone: there is none
     if (reply.value is not None) != (verb in VALUED):
         return False
     if (reply.stats is not None) != (verb is Verb.STATS):

@@ -66,13 +66,15 @@ class Routing:
     ) -> Flow[Any]:
         """See :meth:`sessionstore.stores.base.Store.execute`; yields the steps.
 
-        :param pinned: the node to ask, whatever the key; as ``command.route``
+        :param pinned: the node to ask, whatever the key, and even if it is left out;
+            ``command.route`` is asked only while it is not
         """
         if isinstance(command.request, Look):
             return (yield from self._look(command, deadline))
         clock = self._clock
         attempts = Attempts(deadline, self.limit, write=command.write, node=self.topology.name)
         tried: Node | None = None
+        membership = self.membership if pinned is None else None
         if isinstance(command.route, Node):
             pinned = command.route
         while True:
@@ -84,10 +86,10 @@ class Routing:
                 if node is None:
                     yield Command(Learn(until))
                     continue
-                if self.membership is not None:
-                    if not self.membership.is_current():
+                if membership is not None:
+                    if not membership.is_current():
                         yield Command(Learn(until))
-                    self.membership.check(node)
+                    membership.check(node)
                 if node is not tried:
                     node.check(now)
                     tried = node
@@ -100,6 +102,9 @@ class Routing:
                 now = clock()
                 if node is not None and failure.silent and _is_outage(failure):
                     node.breaker.failed(now, failure.error)
+                    self.topology.suspect(node)
+                if pinned is not None and pinned not in self.topology.nodes():
+                    failure.retry = False  # it has left, and nobody can stand in for it
                 yield Command(Pause(attempts.failed(failure, now, self._draw())))
 
     def _look(self, command: Command[Any], deadline: float) -> Flow[Any]:

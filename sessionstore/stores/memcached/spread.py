@@ -66,22 +66,22 @@ def replace(
 
 
 def delete(key: bytes, version: Version | None) -> Flow[Deleted | Conflict | Missing]:
-    """Where it was found; or everywhere, because what is nowhere cannot come back."""
+    """Where it was found; or wherever it is, because what is nowhere cannot come back."""
     if isinstance(version, Placed):
         result = yield from commands.delete(key, version, version.node)
         return _placed(result, version.node) if isinstance(result, Conflict) else result
     if version is not None:
         return (yield from _current(key))
     places: Places = yield from Command(Look.PLACES, key=key, write=True)
-    outcome: Deleted | Missing = Missing()
     for node in places.look:
-        result = yield from commands.delete(key, None, node)
-        if isinstance(result, Deleted):
-            outcome = result
+        if isinstance((yield from commands.delete(key, None, node)), Deleted):
+            return Deleted()  # it was nowhere else
+    outcome: Deleted | Missing = Missing()
     for node in places.others:
-        # Nobody looks there for it; unless the servers before are lost.
+        # Nobody looks there for it, unless the servers before are lost.
         with suppress(StoreError):
-            yield from commands.delete(key, None, node)
+            if isinstance((yield from commands.delete(key, None, node)), Deleted):
+                outcome = Deleted()
     return outcome
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Literal, Protocol
 
 from sessionstore.core.errors import ConfigurationError
@@ -27,13 +28,13 @@ from sessionstore.stores.base import (
 )
 from sessionstore.stores.facts import Link, MemcachedFacts
 from sessionstore.stores.location import Location
-from sessionstore.stores.memcached import commands, copies, spread
+from sessionstore.stores.memcached import commands, copies, everywhere, spread
 from sessionstore.stores.memcached.blocking import BlockingTransport
 from sessionstore.stores.memcached.configuring import topology_from
 from sessionstore.stores.memcached.endpoint import Endpoint
 from sessionstore.stores.memcached.examination import examine
-from sessionstore.stores.memcached.membership import Membership
-from sessionstore.stores.memcached.routing import Routing
+from sessionstore.stores.memcached.membership import Membership, Places
+from sessionstore.stores.memcached.routing import Look, Routing
 from sessionstore.stores.memcached.shared import SharedTransport
 from sessionstore.stores.memcached.topology import Node, Topology
 from sessionstore.stores.memcached.vigil import Watched
@@ -91,13 +92,18 @@ class MemcachedStore(Store):
         super().__init__(prefix=prefix, timeout=timeout)
         if max_connections < 1:
             raise ConfigurationError(f"max_connections={max_connections!r}: give 1 or more")
+        for name, seconds in (("failover_after", failover_after), ("keep_out", keep_out)):
+            if not 0 < seconds <= MAX_LIFETIME:  # NaN neither
+                raise ConfigurationError(f"{name}={seconds!r}: give seconds, more than 0")
         self._verbs = _verbs(failover, copies, timeout)
-        membership = None
+        self._membership: Membership | None = None
         if self._verbs is not commands:
-            membership = Membership(topology, silence=failover_after, keep_out=keep_out)
-            topology = Watched(membership, f"{prefix}:left-out".encode(), keep_out)
+            if len(topology.nodes()) == 1:
+                raise ConfigurationError("failover='next': one server has no next; name several")
+            self._membership = Membership(topology, silence=failover_after, keep_out=keep_out)
+            topology = Watched(self._membership, f"{prefix}:servers".encode(), keep_out)
         self._topology = topology
-        routing = Routing(topology, timeout, membership=membership)
+        routing = Routing(topology, timeout, membership=self._membership)
         self._blocking = BlockingTransport(routing, max_connections)
         self._shared = SharedTransport(routing)
 
@@ -119,13 +125,20 @@ class MemcachedStore(Store):
     def delete(
         self, key: bytes, version: Version | None = None
     ) -> Flow[Deleted | Conflict | Missing]:
+        if self._topology.changes:
+            return everywhere.delete(key, version, self._topology)
         return self._verbs.delete(key, version)
 
     def server(self) -> Flow[str]:
-        """The servers' names and versions; each of them is asked."""
-        yield from commands.server()  # whichever: after this, it is known which there are
+        """The servers' names and versions; each of them that is not left out is asked."""
         names: dict[str, None] = {}
-        for node in self._topology.nodes():
+        if self._membership is None:
+            yield from commands.server()  # whichever: after this, it is known which there are
+            nodes: Sequence[Node] = self._topology.nodes()
+        else:
+            places: Places = yield from Command(Look.PLACES)
+            nodes = places.look + places.others
+        for node in nodes:
             names[(yield from commands.server(node))] = None
         return ", ".join(names)
 
@@ -136,8 +149,13 @@ class MemcachedStore(Store):
         return await self._shared.execute(command, deadline)
 
     def health(self) -> tuple[NodeHealth, ...]:
-        now = time.monotonic()
-        return tuple(node.health(now) for node in self._topology.nodes())
+        nodes = tuple(map(self._health, self._topology.nodes()))
+        return nodes + self._topology.watched(time.monotonic())
+
+    def _health(self, node: Node) -> NodeHealth:
+        health = node.health(time.monotonic())
+        trouble = None if self._membership is None else self._membership.trouble(node)
+        return health if trouble is None else replace(health, available=False, error=trouble)
 
     def servers(self) -> Mapping[str, Examinable]:
         """Those that hold sessions."""
@@ -199,7 +217,7 @@ class _OneServer:
 
 
 def from_location(location: Location, options: dict[str, Any]) -> MemcachedStore:
-    """``memcached://``, ``memcacheds://``, ``memcached+unix://``."""
+    """``memcached://``, ``memcached+discover://``, both with TLS, and ``memcached+unix://``."""
     topology = topology_from(location, options, options.get("timeout", DEFAULT_TIMEOUT))
     return MemcachedStore(topology, **options)
 

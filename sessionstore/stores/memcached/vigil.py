@@ -14,17 +14,15 @@ from sessionstore.stores.attempts import Failure, unavailable
 from sessionstore.stores.health import NodeHealth
 from sessionstore.stores.lifetime import forget_after_fork
 from sessionstore.stores.memcached.blocking import Link, connect
-from sessionstore.stores.memcached.failures import from_reply
-from sessionstore.stores.memcached.membership import ROUND_SECONDS, Membership
+from sessionstore.stores.memcached.failures import from_reply, is_broken
+from sessionstore.stores.memcached.membership import Membership
 from sessionstore.stores.memcached.messages import ERRORS, Outcome, Reply, Request, Verb
 from sessionstore.stores.memcached.notes import pack, run_from, unpack
 from sessionstore.stores.memcached.topology import Node, Topology
 from sessionstore.stores.servers.watching import Watcher
 
-LIMIT_SECONDS: Final = 0.5
-"""How long one look may take. With the pause after it, less than a membership's lease."""
 LATENESS: Final = 0.2
-"""Seconds over that limit by which a thread may be late without being called starved."""
+"""Seconds over a look's limit by which a thread may be late without being called starved."""
 FIRST_LOOK: Final = 0.01
 """Seconds between looks at whether everybody has been looked at."""
 
@@ -50,7 +48,6 @@ class Watched(Topology):
         self._lock = threading.Lock()
         self._vigils: dict[Node, _Vigil] = {}
         self._watching = False
-        self.membership.begin()
 
     # -- what it knows --
 
@@ -65,6 +62,9 @@ class Watched(Topology):
 
     def watched(self, now: float) -> tuple[NodeHealth, ...]:
         return self._inner.watched(now)
+
+    def suspect(self, node: Node) -> None:
+        self._inner.suspect(node)
 
     def wait(self, until: float) -> None:
         self._inner.wait(until)
@@ -122,6 +122,7 @@ class Watched(Topology):
         for vigil in self._vigils.values():
             vigil.after_fork()
         self._reset()
+        self.membership.after_fork()
 
 
 class _Vigil(Watcher):
@@ -132,6 +133,7 @@ class _Vigil(Watcher):
         self._node = node
         self._key = topology.notes_key
         self._ttl = topology.keep_out
+        self._pace = topology.membership.pace
         self._link: Link | None = None
 
     def work(self) -> None:
@@ -139,17 +141,21 @@ class _Vigil(Watcher):
             began = time.monotonic()
             try:
                 self._look(began)
-            except (Failure, StoreError):
+            except (Failure, StoreError) as error:
                 self._drop()
-                # Who is late by itself has no right to blame the server; its lease runs out.
-                if time.monotonic() - began < LIMIT_SECONDS + LATENESS:
-                    self.owner().membership.missed(self._node, began)
+                # One that answers, if only with an error, is not lost. And who is late by itself
+                # has no right to blame the server; its lease runs out.
+                silent = isinstance(error, Failure) and error.silent
+                if time.monotonic() - began < self._pace.look + LATENESS:
+                    self.owner().membership.missed(self._node, began, silent=silent)
             # Spread, so that processes that were started together do not all ask together.
-            self.wait(ROUND_SECONDS * random.uniform(0.8, 1))  # noqa: S311
+            self.wait(self._pace.pause * random.uniform(0.8, 1))  # noqa: S311
 
     def _look(self, began: float) -> None:
-        until = began + LIMIT_SECONDS
+        until = began + self._pace.look
         stats = self._ask(Request(Verb.STATS), until, accept=ERRORS)
+        if is_broken(stats):
+            self._drop()  # refused, and the connection with it; sessions may go on all the same
         notes = self._ask(Request(Verb.GET, self._key), until)
         self._node.breaker.succeeded()
         membership: Membership = self.owner().membership

@@ -11,7 +11,8 @@ from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, JsonResponse
 from django.urls import path, re_path
 
-from tests.drill.views import COOKIE, respond
+from tests.drill.views import respond
+from tests.support.calling import COOKIE
 
 settings.configure(
     SECRET_KEY=os.environ["SESSIONSTORE_SECRET_KEY"],

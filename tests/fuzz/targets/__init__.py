@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from tests.fuzz.targets import cookies, memcached, records, redis, urls, values
+from tests.fuzz.targets import cookies, memcached, records, redis, shares, urls, values
 
 Run = Callable[[bytes], None]
 
@@ -39,6 +39,9 @@ TARGETS: Final[dict[str, Target]] = {
     ),
     "memcached-flows": Target(
         memcached.flows, "Memcached's replies: verbs, log-in, doctor", memcached.flow_seeds
+    ),
+    "memcached-shares": Target(
+        shares.stored, "notes and copies on Memcached servers", shares.seeds
     ),
     "redis-bytes": Target(redis.raw, "RESP, error texts, redirects", redis.seeds),
     "redis-replies": Target(redis.replies, "Redis's replies: verbs, doctor", max_len=2048),

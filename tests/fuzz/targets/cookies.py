@@ -18,7 +18,9 @@ NAME: Final = "session"
 NOW: Final = 1_800_000_000.0
 ABSOLUTE: Final = 30 * 86400.0
 SKEW: Final = 5.0
-KEY, OLD_KEY, FOREIGN = (b"%b key of the fuzzer's: 32 bytes or more" % name for name in (b"a new", b"an old", b"a foreign"))  # fmt: skip
+KEY: Final = b"the fuzzer's new key, of 32 bytes or more"
+OLD_KEY: Final = b"the fuzzer's old key, of 32 bytes or more"
+FOREIGN: Final = b"a foreign key, which has 32 bytes or more"
 
 _HANDLE: Final = bytes(range(12))
 _SECRET: Final = bytes(range(100, 132))
@@ -57,9 +59,7 @@ _BAD: Final = [
     _mint(KEY, ABSOLUTE + 1),
     _mint(FOREIGN, 0),
 ]
-ACCEPTED: Final = {
-    each.text: each._replace(stale_key=each is _GOOD[-1]) for each in _GOOD
-}
+ACCEPTED: Final = {each.text: each._replace(stale_key=each is _GOOD[-1]) for each in _GOOD}
 TEXTS: Final = [each.text for each in (*_GOOD, *_BAD)]
 
 _PAIR: Final = re.compile(rf"(?:^|;)[ \t]*{NAME}[ \t]*=([^;]*)")

@@ -34,7 +34,7 @@ from tests.fuzz.source import Source
 from tests.support.portions import parsed, portions
 
 KEY: Final = b"fuzz:s:h"
-_REQUESTS: Final = (
+REQUESTS: Final = (
     Request(Verb.GET, KEY),
     Request(Verb.ADD, KEY, b"v", 60),
     Request(Verb.REPLACE, KEY, b"v", 60, 5),
@@ -60,7 +60,7 @@ def _any_bytes(codec: Codec, data: bytes) -> None:
     """The same replies however they arrive; and each fits what was asked, or there is none."""
     source = Source(data)
     cuts = [source.number(2) for _ in range(source.number() % 4)]
-    asked = [source.choice(_REQUESTS) for _ in range(source.number() % 8)]
+    asked = [source.choice(REQUESTS) for _ in range(source.number() % 16)]
     stream = source.rest()
     at_once = parsed(codec.parser(), [stream])
     assert parsed(codec.parser(), portions(stream, cuts)) == at_once
@@ -128,7 +128,18 @@ _STATS: Final = (
     *("auth_enabled_sasl", "auth_enabled_ascii", "flush_enabled", "rejected_connections"),
     *("1:chunk_size", "1:used_chunks", "2:chunk_size", "2:used_chunks"),
 )
-_SAID: Final = ("", "0", "1", "on", "off", "yes", "no", "1048576", "67108864", "18446744073709551615")
+_SAID: Final = (
+    "",
+    "0",
+    "1",
+    "on",
+    "off",
+    "yes",
+    "no",
+    "1048576",
+    "67108864",
+    "18446744073709551615",
+)
 
 
 def flows(data: bytes) -> None:
@@ -163,7 +174,7 @@ def flows(data: bytes) -> None:
 
 def meta_seeds() -> Iterator[bytes]:
     """Replies of each kind."""
-    for place in range(len(_REQUESTS)):
+    for place in range(len(REQUESTS)):
         yield b"\0\1%c" % place + b"VA 1 c1 O1\r\nx\r\n"
         yield b"\1\0\5\1%c" % place + b"HD c1 O1\r\n"
     yield b"\0\2\0\0EN O1\r\nVA 3 c2 O2\r\nabc\r\n"
@@ -178,14 +189,16 @@ def binary_seeds() -> Iterator[bytes]:
     """Packets of each kind."""
     first = Binary.first_number
 
-    def packet(opcode: int, status: int, extras: bytes = b"", key: bytes = b"", value: bytes = b"") -> bytes:
+    def packet(
+        opcode: int, status: int, extras: bytes = b"", key: bytes = b"", value: bytes = b""
+    ) -> bytes:
         size = len(extras) + len(key) + len(value)
         head = HEADER.pack(0x81, opcode, len(key), len(extras), 0, status, size, first, 9)
         return head + extras + key + value
 
     for place, opcode in enumerate((0, 2, 3, 4, 4, 10, 11, 16)):
         yield b"\0\1%c" % place + packet(opcode, 0, bytes(4) if opcode == 0 else b"", value=b"v")
-        yield b"\1\0\9\1%c" % place + packet(opcode, 1, value=b"Not found")
+        yield b"\1\0\\9\1%c" % place + packet(opcode, 1, value=b"Not found")
     yield b"\0\1\7" + packet(16, 0, key=b"name", value=b"1") + packet(16, 0)
     yield b"\0\0ERROR Too many open connections\r\n"
 

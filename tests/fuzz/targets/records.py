@@ -108,7 +108,7 @@ def _seal(sealer: Sealer, head: bytearray, source: Source, packed: int) -> bytes
     head[_FLAGS] = flags
     more = 8 * (flags >> 5 & 3) + (16 if flags & 16 else 0)
     more += int.from_bytes(head[_SUBJECT_LENGTH], "big")
-    whole = bytes(head) + source.take(more)
+    whole = bytes(head) + source.take(more).ljust(more, b"\0")
     payload = _pack(source.rest(), packed)
     return sealer.seal(HANDLE, whole, whole[1:13], payload)
 
@@ -163,7 +163,7 @@ def sealed_seeds() -> Iterator[bytes]:
             with_flag = bytearray(head)
             with_flag[_FLAGS] |= flag
             yield bytes((number,)) + with_flag
-            yield bytes((number | 1,)) + with_flag[: -len(payload)] + bytes(MAX_SIZE * 2)
+            yield bytes((number | 1,)) + with_flag[: -len(payload)] + bytes(MAX_SIZE + 1)
 
 
 def envelope_seeds() -> Iterator[bytes]:

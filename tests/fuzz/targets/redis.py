@@ -32,6 +32,9 @@ KEY: Final = b"fuzz:s:h"
 VALUE: Final = b"\1revision 12.and the rest"
 NODE: Final = "node:6379"
 _CODE: Final = re.compile(r"[A-Z]{2,32}")
+_HUGE: Final = re.compile(rb"[*%~>|][^\r]{0,3}[0-9]{7}")
+"""A list of millions that is only announced: hiredis makes room for it at once, and needs seconds
+for that (redis/hiredis#1357)."""
 
 
 # -- bytes --
@@ -42,6 +45,8 @@ def raw(data: bytes) -> None:
     source = Source(data)
     cuts = [source.number(2) for _ in range(source.number() % 4)]
     stream = source.rest()
+    if _HUGE.search(stream):
+        return
     whole, ended = _read([stream])
     again, ended_again = _read(portions(stream, cuts))
     assert (repr(again), ended_again) == (repr(whole), ended)
@@ -89,8 +94,8 @@ def _error(reply: ReplyError) -> None:
     assert all(_CODE.fullmatch(each) or each in {"no code", "maxclients"} for each in said)
     redirect = redirect_in(reply)
     if redirect is not None:
-        assert 0 < redirect.port < 65536
-        assert 0 <= redirect.slot
+        assert redirect.port >= 0
+        assert redirect.slot >= 0
 
 
 # -- replies --
@@ -188,7 +193,7 @@ def replies(data: bytes) -> None:
 
 
 def topologies(data: bytes) -> None:
-    """Sentinels, clusters and redirects: whom they name can be connected to, or it is refused."""
+    """Sentinels, clusters and redirects: a view of who is where, or a typed error."""
     server = _Server(Source(data))
     source = server.source
     which = source.number() % 4
@@ -240,8 +245,9 @@ def _redirect(cluster: Cluster, source: Source) -> None:
 def _check_ranges(ranges: Any) -> None:
     for first, last, address, copies in ranges:
         assert 0 <= first <= last < SLOTS
-        for each in (address, *copies):
-            _check_address(*each)
+        for host, port in (address, *copies):
+            _check_address(host, port)
+            assert host, "it was the one that was asked"
 
 
 def _check_view(view: Any) -> None:
@@ -256,10 +262,9 @@ def _check_nodes(topology: Topology) -> None:
 
 
 def _check_address(host: Any, port: Any) -> None:
+    # Whether there is such an address is found out by connecting.
     assert type(host) is str
-    assert host, "an empty name is this machine"
     assert type(port) is int
-    assert 0 < port < 65536
 
 
 # -- seeds --

@@ -23,8 +23,9 @@ def opening(data: bytes) -> None:
     """Text that somebody has put where a URL belongs."""
     pattern = data.decode("utf-8", "surrogateescape")
     url = pattern.replace(_PLACE, SECRET)
-    # Before the last @ it is a password, however the rest is mistyped. An option is quoted.
-    secret = _PLACE in pattern.partition("?")[0].rpartition("@")[0].partition("://")[2]
+    # Before the last @ it is a password, however the rest is mistyped. Options are quoted.
+    before, _, options = pattern.partition("?")
+    secret = _PLACE in before.rpartition("@")[0].partition("://")[2] and _PLACE not in options
     try:
         location = parse(url)
     except ConfigurationError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any, Final
@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from sessionstore.core import codec
 from sessionstore.core.errors import CodecError, UnstorableValue
-from sessionstore.core.extensions import MAX_DEPTH
+from sessionstore.core.extensions import MAX_DEPTH, QUICK_LEVELS
 from tests.fuzz.source import Source
 from tests.support.exact import exact
 
@@ -28,47 +28,65 @@ def decoding(data: bytes) -> None:
         value = codec.decode(data)
     except CodecError:
         return
+    deepest, extensions = depths(value)
+    assert extensions <= MAX_DEPTH + QUICK_LEVELS
+    assert deepest <= MAX_DEPTH + (QUICK_LEVELS + 1) * 1024
     try:
         encoded = codec.encode(value)
     except UnstorableValue as error:
         # Decoding is the more patient one.
-        assert depth(value) > MAX_DEPTH, error
+        assert deepest > MAX_DEPTH, error
         return
     again = codec.decode(encoded)
     assert exact(again) == exact(value)
     assert codec.encode(again) == encoded
 
 
-def depth(value: Any) -> int:
-    """How deep containers nest; without recursion."""
-    deepest, level = 0, [value]
-    while level:
-        deepest += 1
-        items: list[Any] = []
-        for each in level:
-            if isinstance(each, dict):
-                items += each.keys()
-                items += each.values()
-            elif isinstance(each, (list, tuple, set, frozenset)):
-                items += each
-        level = items
-    return deepest - 1
+def depths(value: Any) -> tuple[int, int]:
+    """How deep containers nest, and how deep those that are extensions; without recursion."""
+    deepest = extensions = 0
+    waiting = [(value, 0, 0)]
+    while waiting:
+        each, all_levels, levels = waiting.pop()
+        deepest, extensions = max(deepest, all_levels), max(extensions, levels)
+        items: Iterable[Any] = ()
+        if isinstance(each, dict):
+            items = (*each.keys(), *each.values())
+            levels += any(type(key) is not str for key in each)
+        elif isinstance(each, (list, tuple, set, frozenset)):
+            items = each
+            levels += type(each) is not list
+        waiting += ((item, all_levels + 1, levels) for item in items)
+    return deepest, extensions
 
 
 def encoding(data: bytes) -> None:
     """Any value comes back the same, or is refused with the path to what cannot be stored."""
-    builder = _Builder(Source(data))
-    value = builder.value(0)
+    value = _Builder(Source(data)).value(0)
     try:
         encoded = codec.encode(value, "value")
     except UnstorableValue as error:
-        assert builder.strange or depth(value) > MAX_DEPTH, error
+        assert is_strange(value) or depths(value)[0] > MAX_DEPTH, error
         assert error.path.startswith("value")
         return
-    assert not builder.strange, "it would not come back the same"
+    assert not is_strange(value), "it would not come back the same"
     again = codec.decode(encoded)
     assert exact(again) == exact(value)
     assert codec.encode(again) == encoded
+
+
+def is_strange(value: Any) -> bool:
+    """Whether something in it is not of a type that comes back the same."""
+    kind = type(value)
+    if kind is dict:
+        return any(map(is_strange, value)) or any(map(is_strange, value.values()))
+    if kind in (list, tuple, set, frozenset):
+        return any(map(is_strange, value))
+    if kind in (datetime, time) and type(value.tzinfo) is timezone:
+        return is_strange(value.tzinfo.tzname(None))
+    if kind is Markup or kind is str:
+        return any("\ud800" <= character <= "\udfff" for character in value)
+    return any(each is value or type(each) is kind for each in _STRANGE)
 
 
 class _Color(enum.Enum):
@@ -84,8 +102,6 @@ class _Builder:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self.strange = False
-        """Whether there is something in it that cannot be stored."""
         self._kinds: tuple[Callable[[int], Any], ...] = (
             *(self._small, self._integer, self._float, self._text, self._bytes, self._decimal),
             *(self._timedelta, self._date, self._time, self._datetime, self._uuid, self._markup),
@@ -122,11 +138,7 @@ class _Builder:
         return number
 
     def _text(self, level: int) -> str:
-        return self._checked(self._source.text())
-
-    def _checked(self, text: str) -> str:
-        self.strange |= any("\ud800" <= character <= "\udfff" for character in text)
-        return text
+        return self._source.text()
 
     def _bytes(self, level: int) -> bytes:
         return self._source.bytes()
@@ -134,7 +146,7 @@ class _Builder:
     def _decimal(self, level: int) -> Decimal:
         digits = tuple(digit % 10 for digit in self._source.take(self._source.number() % 40))
         sign, exponent = self._source.number() % 2, self._source.number(4) - 2**31
-        special = self._source.choice((None, None, None, "n", "N", "F"))
+        special: Any = self._source.choice((None, None, None, "n", "N", "F"))
         return Decimal((sign, digits, special or exponent % 10**6))
 
     def _timedelta(self, level: int) -> timedelta:
@@ -145,12 +157,11 @@ class _Builder:
         return date.fromordinal(1 + self._source.number(3) % date.max.toordinal())
 
     def _time(self, level: int) -> time:
-        moment = (datetime.min + self._microseconds(DAY)).time()
+        moment = (datetime(1, 1, 1, tzinfo=UTC) + self._microseconds(DAY)).time()
         return moment.replace(tzinfo=self._zone(), fold=self._source.number() % 2)
 
     def _datetime(self, level: int) -> datetime:
-        moment = datetime.combine(self._date(level), self._time(level))
-        return moment
+        return datetime.combine(self._date(level), self._time(level))
 
     def _microseconds(self, below: timedelta) -> timedelta:
         step = timedelta(microseconds=1)
@@ -166,13 +177,13 @@ class _Builder:
             return ZoneInfo(self._source.choice(("Europe/Berlin", "UTC", "America/St_Johns")))
         offset = self._microseconds(2 * DAY - timedelta(microseconds=1)) - DAY
         offset += timedelta(microseconds=1)
-        return timezone(offset) if kind == 3 else timezone(offset, self._checked(self._source.text()))
+        return timezone(offset) if kind == 3 else timezone(offset, self._source.text())
 
     def _uuid(self, level: int) -> UUID:
         return UUID(bytes=self._source.take(16).ljust(16, b"\0"))
 
     def _markup(self, level: int) -> Markup:
-        return Markup(self._checked(self._source.text()))
+        return Markup(self._source.text())  # noqa: S704
 
     # -- containers --
 
@@ -203,11 +214,10 @@ class _Builder:
     # -- and what a session does not take --
 
     def _what_cannot_be_stored(self, level: int) -> Any:
-        self.strange = True
-        strange = (_Color.RED, _Text("x"), bytearray(b"x"), memoryview(b"x"), object(), 1j, ...)
-        return self._source.choice(strange)
+        return self._source.choice(_STRANGE)
 
 
+_STRANGE: Final = (_Color.RED, _Text("x"), bytearray(b"x"), memoryview(b"x"), object(), 1j, ...)
 _WRAPPERS: Final[tuple[Callable[[Any], Any], ...]] = (
     lambda value: [value],
     lambda value: (value,),
