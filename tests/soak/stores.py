@@ -215,9 +215,12 @@ class PostgresClient:
         self._connection: psycopg.Connection[Any] | None = None
 
     def ask(self, query: str) -> list[Any]:
-        """The rows of the answer."""
-        if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(self._dsn, autocommit=True, application_name="soak")
+        """The rows of the answer; on another connection, if the server has ended this one."""
+        if self._connection is not None:
+            with suppress(psycopg.OperationalError):
+                return self._connection.execute(query).fetchall()
+            self._connection.close()
+        self._connection = psycopg.connect(self._dsn, autocommit=True, application_name="soak")
         return self._connection.execute(query).fetchall()
 
     def count(self) -> int:
