@@ -2,12 +2,14 @@
 (``failover=next``). No I/O.
 
 A session is on one server for as long as it lives: the one that had its key's share when it was
-made. So it is looked for on the key's server and, if that does not have it, on the next.
+made. So it is looked for on the key's server and, if that does not have it, on the next, and so on:
+several may have been away at the same time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from sessionstore.core.flow import Command, Flow
 from sessionstore.stores.base import Conflict, Deleted, Entry, Exists, Missing, Version
@@ -15,6 +17,8 @@ from sessionstore.stores.memcached import commands
 from sessionstore.stores.memcached.membership import Places
 from sessionstore.stores.memcached.routing import Look
 from sessionstore.stores.memcached.topology import Node
+
+T = TypeVar("T")
 
 
 class Placed(int):
@@ -36,11 +40,24 @@ def load(key: bytes) -> Flow[Entry | None]:
 
 
 def _found(key: bytes, *, write: bool) -> Flow[Entry | None]:
+    def look(node: Node) -> Flow[Entry | None]:
+        entry = yield from commands.load(key, node)
+        return entry and entry._replace(version=Placed.on(node, entry.version))
+
+    return (yield from _first(key, look, write=write))
+
+
+def _first(key: bytes, ask: Callable[[Node], Flow[T | None]], *, write: bool) -> Flow[T | None]:
+    """What the first server says that has this key; the likeliest are asked first."""
     places: Places = yield from Command(Look.PLACES, key=key, write=write)
     for node in places.look:
-        entry = yield from commands.load(key, node)
-        if entry is not None:
-            return entry._replace(version=Placed.on(node, entry.version))
+        if (answer := (yield from ask(node))) is not None:
+            return answer
+    # Not before, because another lost server's trouble would be this session's, too.
+    nodes: Sequence[Node] = yield from Command(Look.EVERYWHERE, key=key, write=write)
+    for node in nodes:
+        if node not in places.look and (answer := (yield from ask(node))) is not None:
+            return answer
     return None
 
 
@@ -71,21 +88,13 @@ def delete(key: bytes, version: Version | None) -> Flow[Deleted | Conflict | Mis
         return _placed(result, version.node) if isinstance(result, Conflict) else result
     if version is not None:
         return (yield from _current(key))
-    places: Places = yield from Command(Look.PLACES, key=key, write=True)
-    if (yield from _deleted(key, places.look)):
-        # It was nowhere else; and another lost server's trouble is not this session's.
-        return Deleted()
-    nodes: Sequence[Node] = yield from Command(Look.EVERYWHERE, key=key, write=True)
-    rest = [node for node in nodes if node not in places.look]
-    return Deleted() if (yield from _deleted(key, rest)) else Missing()
 
-
-def _deleted(key: bytes, nodes: Sequence[Node]) -> Flow[bool]:
-    for node in nodes:
+    def end(node: Node) -> Flow[Deleted | None]:
         result = yield from commands.delete(key, None, node)
-        if isinstance(result, Deleted):
-            return True
-    return False
+        return result if isinstance(result, Deleted) else None
+
+    deleted = yield from _first(key, end, write=True)
+    return Missing() if deleted is None else deleted
 
 
 def _current(key: bytes) -> Flow[Conflict | Missing]:
