@@ -91,6 +91,8 @@ class _Seen:
         self.lapsed = False
         self.notes: Notes = {}
         """What is stored there."""
+        self.refuses = False
+        """Whether it answers, but not what it was asked."""
         self.settling = self.evident = math.inf
         """When this process read its note for the first time, and for the last."""
         self.hope(now)
@@ -200,6 +202,7 @@ class Membership:
                 seen.lapsed = seen.contact > -math.inf
                 seen.regained = now
             seen.read, seen.contact, seen.notes = began, now, notes
+            seen.refuses = False
             seen.hope(now)
             self._learn(notes, now)
             self._hear(node, seen, run or Run(0), now)
@@ -222,6 +225,7 @@ class Membership:
                 self._miss(node, seen, now)
             else:
                 seen.hope(now)
+            seen.refuses = not silent
             self._looked(seen, began)
 
     def _miss(self, node: Node, seen: _Seen, now: float) -> None:
@@ -313,7 +317,7 @@ class Membership:
         if _state(this) is State.OUT:
             return False
         others = [seen for other, seen in self._seen.items() if other is not node]
-        asked = [other for other in others if _state(other) is not State.OUT]
+        asked = [each for each in others if _state(each) is not State.OUT and not each.refuses]
         if not asked:
             # Then it is this server that is told, by those who know better, if there are any.
             return not this.is_informed(now, lease)

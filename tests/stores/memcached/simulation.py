@@ -189,9 +189,7 @@ class Process:
     def states(self) -> dict[str, State]:
         """By the server's label."""
         membership = self.membership
-        return {
-            node.endpoint.label: membership.state(node) for node in membership.topology.nodes()
-        }
+        return {node.endpoint.label: membership.state(node) for node in membership.topology.nodes()}
 
 
 @dataclass
@@ -221,6 +219,8 @@ class World:
         self.processes: list[Process] = []
         self.cuts: set[tuple[Process, str]] = set()
         self.sessions: list[Session] = []
+        self.blind_until = -QUIET
+        """Nobody can know better: the only server that answers has just come back, empty."""
         self.left: set[str] = set()
         """Servers that anybody has ever left out, or begun to."""
         self.served = self.refused = self.seen = 0
@@ -250,6 +250,8 @@ class World:
 
     def request(self) -> None:
         """Somebody wants something of somebody."""
+        if self.now < self.blind_until:
+            return
         self.check_agreement()
         awake = [process for process in self.processes if not process.suspended]
         process = self.random.choice(awake)
@@ -361,7 +363,8 @@ class World:
         if not server.answers and not (server.killed and self.leaves_somebody_alone(server)):
             server.answers, server.back = True, self.now
             if server.killed:
-                server.killed, server.emptied = False, self.now
+                server.killed = False
+                self.is_empty(server)
 
     def restart(self, label: str) -> None:
         server = self.servers[label]
@@ -370,7 +373,12 @@ class World:
         started = int(EPOCH + self.now) - 2
         if started > server.started:
             server.started, server.flushes, server.answers, server.killed = started, 0, True, False
-            server.empty(self.now)
+            self.is_empty(server)
+
+    def is_empty(self, server: Server) -> None:
+        server.empty(self.now)
+        if not any(other.answers for other in self.servers.values() if other is not server):
+            self.blind_until = self.now + QUIET
 
     def kill(self, label: str) -> None:
         """What it had is gone, and it does not come back yet."""
@@ -383,7 +391,7 @@ class World:
         server = self.servers[label]
         if server.answers and not self.leaves_somebody_alone(server):
             server.flushes += 1
-            server.empty(self.now)
+            self.is_empty(server)
 
     def leaves_somebody_alone(self, server: Server) -> bool:
         """Without notes for a moment, once this one is emptied: see docs/memcached.md."""

@@ -13,7 +13,10 @@ from tests.stores.memcached.simulation import World
 LABELS = "abc"
 SECONDS = st.floats(0.05, 9)
 FAULTS = st.one_of(
-    st.tuples(st.sampled_from(["freeze", "wake", "wake", "restart", "kill", "flush"]), st.sampled_from(LABELS)),
+    st.tuples(
+        st.sampled_from(["freeze", "wake", "wake", "restart", "kill", "flush"]),
+        st.sampled_from(LABELS),
+    ),
     st.tuples(st.just("cut"), st.integers(0, 5), st.sampled_from(LABELS)),
     st.tuples(st.sampled_from(["exit", "suspend"]), st.integers(0, 5)),
     st.tuples(st.sampled_from(["heal", "resume", "spawn"])),
@@ -25,7 +28,11 @@ def simulate(seed: int, servers: int, schedule: list, pace: Pace = PACE, **optio
     world = World(seed, servers, 3, pace=pace, **options)
     world.pass_time(4)
     for (name, *arguments), seconds in schedule:
-        if arguments and arguments[-1] in LABELS[servers:]  if isinstance(arguments[-1:][0] if arguments else 0, str) else False:
+        if (
+            arguments and arguments[-1] in LABELS[servers:]
+            if isinstance(arguments[-1:][0] if arguments else 0, str)
+            else False
+        ):
             continue
         getattr(world, name)(*arguments)
         world.pass_time(seconds)
