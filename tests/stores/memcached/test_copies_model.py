@@ -3,7 +3,7 @@ fits one session."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 import pytest
@@ -80,14 +80,92 @@ VERBS = ("replace", "load", "replace", "replace", "load", "replace", "replace", 
 LOSSES = ("evict", "restart", "evict", "kill", "restart", "freeze")
 
 
-def simulate(choices: bytes, **options: Any) -> World:
-    """Have it all happen."""
+def _usual(world: World) -> None:
+    return
+
+
+def _moved(world: World) -> None:
+    """The copy has become the home, and the copy is on the first server."""
+    world.lose(world.nodes[0], "evict")
+    world.start("load")
+    world.finish()
+
+
+def _half_known(world: World) -> None:
+    """The copy's server was started anew, and one process knows."""
+    world.lose(world.nodes[1], "restart")
+    world.learn(world.processes[0], world.nodes[1])
+
+
+def _elsewhere(world: World) -> None:
+    """Of two processes each has the copy on another server."""
+    _half_known(world)
+    for process in reversed(world.processes):
+        world.run(world.start("replace", process=process))
+
+
+def _slow(world: World) -> None:
+    """A writer takes its time between the home and the copy."""
+    world.run(world.start("replace"), 5)
+
+
+def _stopped(world: World) -> None:
+    """The same, and it has seen that the copy is not there any more."""
+    world.lose(world.nodes[1], "evict")
+    _slow(world)
+
+
+def _overtaken(world: World) -> None:
+    """The same, and the session is destroyed meanwhile."""
+    _stopped(world)
+    world.run(world.start("delete"))
+
+
+def _half_moved(world: World) -> None:
+    """The home is on the last server. Its copy has gone from the first one to the second, is not
+    deleted yet on the first, and somebody has looked too early to see it on the second."""
+    first, second, last = world.nodes
+    one, other = world.processes
+    world.lose(first, "kill")
+    world.note(first)
+    world.all_learn(first)
+    world.run(world.start("load"))
+    world.servers[first].answers, world.servers[first].lost = True, False
+    world.all_learn(first)
+    world.lose(second, "evict")
+    world.run(world.start("load"))
+    world.lose(first, "restart")
+    world.learn(one, first)
+    world.run(world.start("replace", process=other))
+    slow = world.start("replace", process=one)
+    world.run(slow, 3)
+    looking = world.start("load", process=other)
+    world.run(looking, 5)
+    world.run(slow, 6)
+    world.run(world.start("load", process=other))
+    world.run(world.start("replace", process=other))
+    world.lose(last, "evict")
+    world.run(looking)
+
+
+SITUATIONS = (
+    *(_usual, _usual, _moved, _half_known, _elsewhere),
+    *(_slow, _stopped, _overtaken, _half_moved),
+)
+
+
+def simulate(
+    choices: bytes, situation: Callable[[World], None] | None = None, **options: Any
+) -> World:
+    """Have it all happen.
+
+    :param situation: how it begins
+    """
     choose = Choices(choices)
     world = World(choose, **options)
     world.start("create")
-    while world.tasks and choose(32) != 31:
-        world.advance(world.tasks[0])
     world.finish()
+    (situation or SITUATIONS[choose(len(SITUATIONS))])(world)
     left = 60
     while left and not choose.is_over:
         left -= world.gone  # from then on there is little to see
@@ -97,7 +175,7 @@ def simulate(choices: bytes, **options: Any) -> World:
 
 
 def _one_thing(world: World, choose: Choices) -> None:
-    nodes, tasks = list(world.servers), world.tasks
+    nodes, tasks = world.nodes, world.tasks
     node, what = nodes[choose(len(nodes))], choose(64)
     task = tasks[choose(len(tasks))] if tasks else None
     if what < 32:
