@@ -14,8 +14,6 @@ from sessionstore.stores.memcached.topology import Node
 TRIES: Final = 16
 """Of what others change meanwhile. Each time, one of them gets on."""
 
-_FOLLOWS: Final = frozenset((Kind.COPY, Kind.CLAIM))
-
 
 def look_at(key: bytes, node: Node) -> Flow[Item | None]:
     """What is there."""
@@ -36,12 +34,11 @@ def copied(key: bytes, held: Held, ttl: float, node: Node) -> Flow[bool]:
         if there is None:
             result = yield from commands.create(key, item.copied(), ttl, node)
             if not isinstance(result, Exists):
-                return (yield from _is_confirmed(key, held, int(result), node))
+                return (yield from _is_confirmed(key, held, ttl, int(result), node))
             continue
-        if there.kind in _FOLLOWS and there.follows(item):
+        if there.kind is Kind.COPY and there.follows(item):
             return True  # a later write was faster
         if there.kind is not Kind.COPY or there.term > item.term:
-            # Destroyed, or taken over; or what somebody has left who was about to.
             home = yield from look_at(key, held.node)
             if there.kind is Kind.HOME or not _is_home(home, item):
                 return _was_destroyed(home, item)
@@ -51,14 +48,18 @@ def copied(key: bytes, held: Held, ttl: float, node: Node) -> Flow[bool]:
     raise StoreUnavailable("it changes all the time", node=node.name)
 
 
-def _is_confirmed(key: bytes, held: Held, cas: int, node: Node) -> Flow[bool]:
+def _is_confirmed(key: bytes, held: Held, ttl: float, cas: int, node: Node) -> Flow[bool]:
     """Whether a new copy counts. What was there before may have been lost, a tombstone too."""
-    home = yield from look_at(key, held.node)
-    if _is_home(home, held.item):
-        return True
-    if home is not None and home.kind is Kind.GONE:
+    home, item = (yield from look_at(key, held.node)), held.item
+    if home is None:
+        return False
+    if home.kind is Kind.GONE:
         yield from commands.delete(key, cas, node)
-    return _was_destroyed(home, held.item)
+    elif _is_home(home, item) and home.number > item.number:
+        # Nobody may take this one for the newest, if the home is lost.
+        ttl += home.ends - item.ends
+        yield from commands.replace(key, home.copied(), ttl, cas, node)
+    return _is_home(home, item) or _was_destroyed(home, item)
 
 
 def _is_home(there: Item | None, item: Item) -> bool:

@@ -24,8 +24,6 @@ class Kind(enum.Enum):
 
     HOME = b"H"
     COPY = b"C"
-    CLAIM = b"M"
-    """A copy that is to become the home: nothing writes to it any more."""
     GONE = b"G"
 
 

@@ -1,10 +1,9 @@
 """Finding a session that is on two servers, and making its copy the home where that is lost
 (``copies=2``). No I/O.
 
-A takeover is three steps. The newest copy becomes a *claim*, and writers who still think that the
-home is elsewhere fail at it from then on. All other servers are looked at again: a home, or a newer
-copy, ends the takeover; an older copy is deleted. Then the claim becomes the home. Each is a
-compare-and-set, and several who do it at the same time help each other.
+Before the newest copy becomes the home, all other servers are looked at once more: a home, or a
+newer copy, ends the takeover; an older copy is deleted, so that nobody else makes that one the
+home. All of it is compare-and-set, so of several who do it at the same time one does it.
 """
 
 from __future__ import annotations
@@ -71,19 +70,12 @@ def _finish(key: bytes, at: Node, stone: Item, places: Places) -> Flow[None]:
 
 def _taken_over(key: bytes, node: Node, copy: Item, places: Places) -> Flow[Entry | None]:
     """Make a copy the home; None: things have changed meanwhile."""
-    ttl = copy.ends - places.now
-    claim = copy._replace(kind=Kind.CLAIM)
-    if copy.kind is Kind.COPY:
-        result = yield from commands.replace(key, claim.pack(), ttl, copy.cas, node)
-        if isinstance(result, Conflict | Missing):
-            return None
-        claim = claim._replace(cas=int(result))
-    if not (yield from _is_alone(key, node, claim, places)):
-        yield from commands.replace(key, claim.copied(), ttl, claim.cas, node)
+    if not (yield from _is_alone(key, node, copy, places)):
         return None
     second = beside(node, places)
-    home = claim._replace(kind=Kind.HOME, term=claim.term + 1, copy=mark(second))
-    result = yield from commands.replace(key, home.pack(), ttl, claim.cas, node)
+    home = copy._replace(kind=Kind.HOME, term=copy.term + 1, copy=mark(second))
+    ttl = copy.ends - places.now
+    result = yield from commands.replace(key, home.pack(), ttl, copy.cas, node)
     if isinstance(result, Conflict | Missing):
         return None
     held = Held.at(node, home._replace(cas=int(result)))
@@ -93,7 +85,7 @@ def _taken_over(key: bytes, node: Node, copy: Item, places: Places) -> Flow[Entr
     return Entry(home.record, held)
 
 
-def _is_alone(key: bytes, node: Node, claim: Item, places: Places) -> Flow[bool]:
+def _is_alone(key: bytes, node: Node, copy: Item, places: Places) -> Flow[bool]:
     """Whether nothing else can be the home, nor become it."""
     before = True
     for other in places.all:
@@ -105,8 +97,8 @@ def _is_alone(key: bytes, node: Node, claim: Item, places: Places) -> Flow[bool]
             continue
         if there.kind in {Kind.HOME, Kind.GONE}:
             return False
-        # Of two claims one must give way, or each would delete the other.
-        if there.rank > claim.rank or (there.rank == claim.rank and before):
+        # Of two that are alike one must give way, or each would be deleted for the other.
+        if there.rank > copy.rank or (there.rank == copy.rank and before):
             return False
         result = yield from commands.delete(key, there.cas, other)
         if isinstance(result, Conflict):

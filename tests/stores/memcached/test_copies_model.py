@@ -3,16 +3,22 @@ fits one session."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
-from typing import Any
+import random
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sessionstore.core.flow import Flow
+from sessionstore.stores.memcached import copies, copying, takeover
+from sessionstore.stores.memcached.items import Item, Kind
 from tests.concurrency.history import Operation
 from tests.concurrency.wing_gong import NotLinearizable, explain, search
 from tests.stores.memcached.copies_world import World
+
+T = TypeVar("T")
 
 
 class TwoCopies:
@@ -38,7 +44,8 @@ class TwoCopies:
             return (state if current is not None else self.initial,)
         if name == "create":
             new = operation.arguments[0]
-            possible, refusal = current is None, "exists"
+            possible = current is None
+            refusal: Any = "exists"
         else:
             new = operation.arguments[0] if name == "replace" else None
             expected = operation.arguments[-1]
@@ -109,6 +116,14 @@ def _slow(world: World) -> None:
     world.run(world.start("replace"), 5)
 
 
+def _outrun(world: World) -> None:
+    """The same, and another one is faster."""
+    _slow(world)
+    other = world.processes[1]
+    world.run(world.start("load", process=other))
+    world.run(world.start("replace", process=other))
+
+
 def _stopped(world: World) -> None:
     """The same, and it has seen that the copy is not there any more."""
     world.lose(world.nodes[1], "evict")
@@ -116,16 +131,17 @@ def _stopped(world: World) -> None:
 
 
 def _overtaken(world: World) -> None:
-    """The same, and the session is destroyed meanwhile."""
+    """The same, and the session is destroyed meanwhile, and the tombstone lost."""
     _stopped(world)
     world.run(world.start("delete"))
+    world.lose(world.nodes[1], "evict")
 
 
 def _half_moved(world: World) -> None:
     """The home is on the last server. Its copy has gone from the first one to the second, is not
     deleted yet on the first, and somebody has looked too early to see it on the second."""
     first, second, last = world.nodes
-    one, other = world.processes
+    one, other = world.processes[:2]
     world.lose(first, "kill")
     world.note(first)
     world.all_learn(first)
@@ -150,7 +166,7 @@ def _half_moved(world: World) -> None:
 
 SITUATIONS = (
     *(_usual, _usual, _moved, _half_known, _elsewhere),
-    *(_slow, _stopped, _overtaken, _half_moved),
+    *(_slow, _outrun, _stopped, _overtaken, _half_moved),
 )
 
 
@@ -175,35 +191,62 @@ def simulate(
 
 
 def _one_thing(world: World, choose: Choices) -> None:
-    nodes, tasks = world.nodes, world.tasks
-    node, what = nodes[choose(len(nodes))], choose(64)
-    task = tasks[choose(len(tasks))] if tasks else None
-    if what < 32:
-        # Mostly it goes on for a while, as it does when the others are slow.
-        for _ in range(1 + choose(5)):
-            if task in tasks:
-                world.advance(task)
-    elif what < 44:
-        if len(tasks) < 4:
-            world.start(VERBS[choose(len(VERBS))])
-    elif what < 50:
-        for process in world.processes:
-            for _ in range(choose(4)):
-                world.learn(process, node)
-    elif what < 56:
-        world.lose(node, LOSSES[choose(len(LOSSES))], hard=choose(4) == 3)
-    elif what < 58:
-        (world.note, world.wake)[what - 56](node)
-    elif what < 61:
-        if task is not None:
-            world.lose_reply(task, executed=bool(choose(2)))
-    elif what == 61:
-        world.arrive()
-    elif what == 62:
-        if task is not None:
-            world.abandon(task)
-    else:
-        world.doubt(world.processes[choose(len(world.processes))], node)
+    what = choose(sum(weight for weight, _ in EVENTS))
+    for weight, event in EVENTS:
+        if what < weight:
+            event(world, choose)
+            return
+        what -= weight
+
+
+def _some(choose: Choices, things: Sequence[T]) -> T:
+    return things[choose(len(things))]
+
+
+def _goes_on(world: World, choose: Choices) -> None:
+    if world.tasks:
+        # Mostly for a while, as it does when the others are slow.
+        world.run(_some(choose, world.tasks), 1 + choose(5))
+
+
+def _begins(world: World, choose: Choices) -> None:
+    if len(world.tasks) < 4:
+        world.start(_some(choose, VERBS))
+
+
+def _is_noticed(world: World, choose: Choices) -> None:
+    node = _some(choose, world.nodes)
+    for process in world.processes:
+        for _ in range(choose(4)):
+            world.learn(process, node)
+
+
+def _is_lost(world: World, choose: Choices) -> None:
+    world.lose(_some(choose, world.nodes), _some(choose, LOSSES), hard=choose(4) == 3)
+
+
+def _is_not_answered(world: World, choose: Choices) -> None:
+    if world.tasks:
+        world.lose_reply(_some(choose, world.tasks), executed=bool(choose(2)))
+
+
+def _is_abandoned(world: World, choose: Choices) -> None:
+    if world.tasks:
+        world.abandon(_some(choose, world.tasks))
+
+
+EVENTS: tuple[tuple[int, Callable[[World, Choices], None]], ...] = (
+    (32, _goes_on),
+    (12, _begins),
+    (6, _is_noticed),
+    (6, _is_lost),
+    (3, _is_not_answered),
+    (1, lambda world, choose: world.note(_some(choose, world.nodes))),
+    (1, lambda world, choose: world.wake(_some(choose, world.nodes))),
+    (1, lambda world, choose: world.arrive()),
+    (1, _is_abandoned),
+    (1, lambda world, choose: world.doubt(_some(choose, world.processes), world.nodes[choose(2)])),
+)
 
 
 def check(world: World) -> None:
@@ -215,6 +258,72 @@ def check(world: World) -> None:
 
 @pytest.mark.once
 @given(choices=st.binary(min_size=60, max_size=500))
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_happens_in_whatever_order(choices: bytes) -> None:
     check(simulate(choices))
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(("servers", "processes"), [(2, 2), (4, 2), (3, 3)])
+@given(choices=st.binary(min_size=60, max_size=500))
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+def test_with_other_numbers(choices: bytes, servers: int, processes: int) -> None:
+    check(simulate(choices, _moved, servers=servers, processes=processes))
+
+
+# -- that it can fail --
+
+
+def _instead(result: object) -> Callable[..., Flow[Any]]:
+    """A flow that does nothing."""
+
+    def flow(*_: object) -> Flow[Any]:
+        yield from ()
+        return result
+
+    return flow
+
+
+def _follows_the_same(self: Item, other: Item) -> bool:
+    newer = self.number > other.number and self.kind is not Kind.COPY
+    return self.term == other.term and (self.number == other.number or newer)
+
+
+Patch = tuple[Any, str, Any]
+BUGS: dict[str, tuple[Callable[[World], None], list[Patch]]] = {
+    "a destroyed session leaves no tombstone": (
+        _usual,
+        [(copies, "TOMBSTONE_SECONDS", 0.0), (takeover, "TOMBSTONE_SECONDS", 0.0)],
+    ),
+    "a tombstone at home alone": (_usual, [(copies, "_entombed", _instead(None))]),
+    "what was half destroyed stays so": (_usual, [(takeover, "_finish", _instead(None))]),
+    "a copy of an older write over a newer one": (_outrun, [(Item, "follows", _follows_the_same)]),
+    "a copy counts without another look at the home": (
+        _overtaken,
+        [(copying, "_is_confirmed", _instead(True))],
+    ),
+    "a takeover without another look at the other servers": (
+        _half_moved,
+        [(takeover, "_is_alone", _instead(True))],
+    ),
+    "an old copy stays when there is one elsewhere": (
+        _elsewhere,
+        [(copies, "_forgotten", _instead(None))],
+    ),
+}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("bug", BUGS)
+def test_it_finds(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    situation, patches = BUGS[bug]
+    for patch in patches:
+        monkeypatch.setattr(*patch)
+    choice = random.Random(0)
+    for _ in range(5000):
+        choices = choice.randbytes(choice.choice([100, 200, 400]))
+        try:
+            check(simulate(choices, situation))
+        except NotLinearizable:
+            return
+    pytest.fail("it was not found")
