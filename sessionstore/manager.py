@@ -89,7 +89,7 @@ class SessionManager:
             compress_over=config.compress_over,
             max_size=config.max_size,
         )
-        self._opening = Opening(store, signer, sealer)
+        self._opening = Opening(store, signer, sealer, config.limits)
         self._commit = Commit(store, config, signer, sealer, self._opening)
 
     # -- for applications and simple adapters --

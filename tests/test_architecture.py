@@ -78,3 +78,21 @@ def test_nothing_pickles(path: Path) -> None:
     tree = ast.parse(path.read_text(), str(path))
     forbidden = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve"}
     assert not forbidden & {module for module, _ in imported(tree)}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("path", sorted((PACKAGE / "core").rglob("*.py")), ids=name)
+def test_what_an_attacker_could_guess_is_compared_in_constant_time(path: Path) -> None:
+    """Signatures, authenticators and hashes of secrets; `hmac.compare_digest` is for them."""
+    secrets = ("signature", "secret_hash", "_mac(", ".hash", "digest(")
+    tree = ast.parse(path.read_text(), str(path))
+    found = [
+        f"line {node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Compare)
+        and any(
+            isinstance(operator, (ast.Eq, ast.NotEq, ast.In, ast.NotIn)) for operator in node.ops
+        )
+        and any(secret in ast.unparse(node) for secret in secrets)
+    ]
+    assert not found

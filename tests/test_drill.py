@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.drill import figures, report, running, scenarios
-from tests.drill.figures import Sample, Window
+from tests.drill import report, running, scenarios
 from tests.drill.ledger import FIELD, Outcome, Seen, Tally, User
+from tests.drill.scenario import Scenario, Story
+from tests.support import figures
+from tests.support.figures import Sample, Window
+from tests.support.pages import put_into
 
 pytestmark = pytest.mark.once
 
@@ -231,15 +234,17 @@ def test_median() -> None:
 # -- goals --
 
 
-def result(scenario: scenarios.Scenario, *samples: Sample, **tally: int) -> report.Result:
-    story = scenarios.Story(lambda text: None, fault=10, promoted=12)
+def result(scenario: Scenario, *samples: Sample, **tally: int) -> report.Result:
+    story = Story(lambda text: None, fault=10, promoted=12)
     settings = running.Settings()
     return report.Result(
         scenario, settings, list(samples), Tally(**tally), story, 240, 0.0, {"ASGI": ""}
     )
 
 
-BY_DURABILITY = {scenario.durable: scenario for scenario in scenarios.SCENARIOS[:3]}
+BY_DURABILITY = {
+    scenario.options.get("durable", "0"): scenario for scenario in scenarios.SCENARIOS[:3]
+}
 
 
 @pytest.mark.parametrize(
@@ -292,10 +297,10 @@ def test_the_table(tmp_path: Path) -> None:
     assert "| 0.50 s | 0.50 s | 2.00 s | 0.10 s | 0 | reached |" in text
     page = tmp_path / "page.md"
     page.write_text("Before.\n\n<!-- drill: begin -->\nold\n<!-- drill: end -->\n\nAfter.\n")
-    report.put_into(page, text)
+    put_into(page, text, "drill")
     assert page.read_text().startswith("Before.\n\n<!-- drill: begin -->\n\n| drill |")
     assert page.read_text().endswith("|\n\n<!-- drill: end -->\n\nAfter.\n")
-    report.put_into(tmp_path / "new.md", text)
+    put_into(tmp_path / "new.md", text, "drill")
     assert (tmp_path / "new.md").read_text() == text
 
 

@@ -29,7 +29,9 @@ GROUPS = {
     "Redis with TLS": {"rediss", "rediss+sentinel", "rediss+cluster"},
     "Sentinel": {"redis+sentinel", "rediss+sentinel"},
     "Sentinel with TLS": {"rediss+sentinel"},
-    "Memcached": {"memcached", "memcacheds", "memcached+unix"},
+    "Memcached": {scheme for scheme in SCHEMES if scheme.startswith("memcached")},
+    "Memcached with TLS": {"memcacheds", "memcacheds+discover"},
+    "Auto Discovery": {"memcached+discover", "memcacheds+discover"},
     "SQL": {"sqlite", "postgresql", "postgresql+psycopg"},
     "PostgreSQL": {"postgresql", "postgresql+psycopg"},
 }
@@ -80,6 +82,7 @@ def test_extras() -> None:
 def test_defaults() -> None:
     assert f"| `timeout` | all | `{DEFAULT_TIMEOUT}` |" in PAGE
     assert f"| `prefix` | all | `{DEFAULT_PREFIX}` |" in PAGE
+    from sessionstore.stores.memcached.discovery import DEFAULT_POLL
     from sessionstore.stores.memcached.store import DEFAULT_MAX_CONNECTIONS as MEMCACHED
     from sessionstore.stores.redis.store import DEFAULT_MAX_CONNECTIONS as REDIS
     from sessionstore.stores.sql.postgres import DEFAULT_MAX_CONNECTIONS as POSTGRES
@@ -88,6 +91,7 @@ def test_defaults() -> None:
 
     assert f"| `max_connections` | Redis, Memcached | {REDIS} |" in PAGE
     assert MEMCACHED == REDIS
+    assert f"| `poll` | Auto Discovery | {DEFAULT_POLL:g} |" in PAGE
     assert f"| `max_connections` | SQL | {SQLITE} |" in PAGE
     assert POSTGRES == SQLITE
     assert f"| `table` | SQL | `{DEFAULT_TABLE}` |" in PAGE
@@ -124,6 +128,24 @@ def test_the_acl_is_enough_and_not_more(redis_server: RedisServer, prefix: str) 
                 result = CliRunner().invoke(cli, ["ping", "--json", url])
                 assert json.loads(result.stdout)["error"] == "StoreRefused", command
                 client.execute_command("ACL", "SETUSER", prefix, command)
+        finally:
+            client.acl_deluser(prefix)
+
+
+@pytest.mark.once
+def test_the_acl_ends_at_the_prefix(redis_server: RedisServer, prefix: str) -> None:
+    line = re.search(r"^ACL SETUSER app (.*)$", PAGE, re.MULTILINE)
+    assert line
+    scheme, _, path = redis_server.url.partition("://")
+    with redis_server.client() as client:
+        client.execute_command(
+            "ACL", "SETUSER", prefix, *line[1].replace("~session:", f"~{prefix}:").split()
+        )
+        try:
+            for other in ("session", f"{prefix}x", prefix[:-1]):
+                url = f"{scheme}://{prefix}:secret@{path}?prefix={other}"
+                result = CliRunner().invoke(cli, ["ping", "--json", url])
+                assert json.loads(result.stdout)["error"] == "StoreRefused", other
         finally:
             client.acl_deluser(prefix)
 

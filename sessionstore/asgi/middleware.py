@@ -10,7 +10,8 @@ from sessionstore.asgi.connection import Connection
 from sessionstore.asgi.headers import CookieHeaders
 from sessionstore.asgi.session import ASGISession
 from sessionstore.asgi.types import ASGIApp, Message, Receive, Scope, Send
-from sessionstore.core.config import DEFAULT_IDLE_TIMEOUT, Secret, SessionConfig
+from sessionstore.core.assurance import Level, limits_of
+from sessionstore.core.config import Secret, SessionConfig
 from sessionstore.core.errors import ConfigurationError
 from sessionstore.core.merge import MergeFunction
 from sessionstore.manager import Report, SessionManager
@@ -19,6 +20,8 @@ from sessionstore.stores.base import Store
 from sessionstore.stores.url import open_store
 
 _LOADS: Final = ("auto", "manual")
+DEFAULT_MAX_AGE: Final = 14 * 24 * 60 * 60
+"""Seconds; Starlette's own."""
 
 
 class Settings(TypedDict, total=False):
@@ -28,6 +31,7 @@ class Settings(TypedDict, total=False):
     encrypt: bool
     idle_timeout: float
     absolute_timeout: float | None
+    assurance: Level | None
     touch_interval: float | None
     touch_on_read: bool
     rotation_grace: float
@@ -52,7 +56,8 @@ class SessionMiddleware:
     :param session_cookie: the cookie's name; ``__Host-session`` is the safest where there is HTTPS
     :param max_age: seconds without activity after which a session ends, in the store and in the
         browser. None: the cookie ends with the browser, and the session after ``idle_timeout``
-        (14 days). Zero or less: nothing is kept
+        (14 days). Zero or less: nothing is kept. The default gives way to an assurance level's
+        idle timeout where that is shorter
     :param path: the cookie's path; the ``root_path`` of a mounted application is ignored
     :param same_site: ``"lax"``, ``"strict"`` or ``"none"``
     :param https_only: whether the cookie has the Secure attribute
@@ -80,7 +85,7 @@ class SessionMiddleware:
         app: ASGIApp,
         secret_key: object = None,
         session_cookie: str = "session",
-        max_age: int | None = 14 * 24 * 60 * 60,
+        max_age: int | None = DEFAULT_MAX_AGE,
         path: str = "/",
         same_site: Literal["lax", "strict", "none"] = "lax",
         https_only: bool = False,
@@ -165,8 +170,12 @@ def _configure(
         )
     if max_age is not None and "idle_timeout" in settings:
         raise ConfigurationError("max_age is the idle timeout: use idle_timeout with max_age=None")
-    idle_timeout = DEFAULT_IDLE_TIMEOUT if max_age is None else float(max_age)
-    settings = {"idle_timeout": idle_timeout, **settings}
+    if max_age is not None:
+        limits = limits_of(settings.get("assurance"))
+        if max_age == DEFAULT_MAX_AGE:
+            max_age = int(min(max_age, limits.idle))
+        limits.check_idle("max_age", max_age)
+        settings = {"idle_timeout": float(max_age), **settings}
     return SessionConfig(
         secret_key=key,
         secret_key_fallbacks=retired,

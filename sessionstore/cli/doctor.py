@@ -69,11 +69,15 @@ def doctor(url: str | None, fail_on: str, as_json: bool) -> None:
 
 def examined(store: Store) -> tuple[str | None, list[Finding]]:
     """The server's name and what there is to be said, the worst first."""
-    if not isinstance(store, Examinable):
-        what = "This store cannot tell how it is set up."
-        return None, [Finding("not-examinable", Severity.UNKNOWN, what)]
+    servers: Mapping[str, Examinable]
     try:
-        servers = store.servers() if isinstance(store, Sharded) else {"": store}
+        if isinstance(store, Sharded):
+            servers = store.servers()
+        elif isinstance(store, Examinable):
+            servers = {"": store}
+        else:
+            what = "This store cannot tell how it is set up."
+            return None, [Finding("not-examinable", Severity.UNKNOWN, what)]
     except StoreError as error:
         return None, [_unusable(error)]
     names, found = {}, {}

@@ -27,9 +27,8 @@ arbitrary objects and lone surrogates are refused; nothing is ever pickled.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Final
@@ -39,9 +38,7 @@ from zoneinfo import ZoneInfo
 import ormsgpack
 
 from sessionstore.core.errors import CodecError, UnstorableValue
-
-_TUPLE, _SET, _FROZENSET, _INT, _DATETIME, _DATE = 1, 2, 3, 4, 5, 6
-_TIME, _TIMEDELTA, _DECIMAL, _UUID, _MARKUP, _DICT = 7, 8, 9, 10, 11, 12
+from sessionstore.core.extensions import MAX_DEPTH, QUICK_LEVELS, SafeText, Tag, restore
 
 # Without OPT_NON_STR_KEYS a dict with any other key is an error, which is what we want: with
 # it, UUID, datetime and enum keys would silently become strings.
@@ -55,9 +52,6 @@ _OPTIONS: Final = (
     | ormsgpack.OPT_PASSTHROUGH_UUID
 )
 
-MAX_DEPTH: Final = 100
-"""How deep containers may nest: far under what ormsgpack and the interpreter's stack allow."""
-
 IMMUTABLE: Final = frozenset(
     {type(None), bool, int, float, str, bytes, Decimal, UUID, datetime, date, time, timedelta}
 )
@@ -69,29 +63,32 @@ _BIN_MARKER: Final = re.compile(rb"[\xc4-\xc6]")
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_]\w*")
 
 
-class SafeText(str):
-    """Safe HTML, where neither MarkupSafe nor Django is installed to give it a class."""
-
-    __slots__ = ()
-
-    def __html__(self) -> str:
-        return self
-
-
-def encode(value: Any, path: str = "value") -> bytes:
+def encode(value: Any, name: object = "value") -> bytes:
     """Encode one value.
 
-    :param path: how an error names the value
+    :param name: how an error calls it: an attribute's name
     :raises UnstorableValue: if it would not come back the same
     """
     try:
         packed = ormsgpack.packb(value, default=_Extend(), option=_OPTIONS)
     except TypeError:  # includes ormsgpack.MsgpackEncodeError
-        return _encode_exactly(value, path)
+        return _encode_exactly(value, written(name))
     if type(value) is not bytes and type(value) is not str and _BIN_MARKER.search(packed):
         # ormsgpack writes bytearray and memoryview as bytes: they would come back as bytes.
-        return _encode_exactly(value, path)
+        return _encode_exactly(value, written(name))
     return packed
+
+
+def written(key: object, how: Callable[[object], str] = str) -> str:
+    """A key as errors show it.
+
+    >>> written("cart"), written((1, 2)), written("a b", repr)
+    ('cart', '(1, 2)', "'a b'")
+    """
+    try:
+        return how(key)
+    except ValueError:  # an integer of more digits than Python writes
+        return f"<{type(key).__name__}>"
 
 
 def decode(data: bytes) -> Any:
@@ -100,7 +97,7 @@ def decode(data: bytes) -> Any:
     :raises CodecError: if it did not make it
     """
     try:
-        return ormsgpack.unpackb(data, ext_hook=_restore)
+        return ormsgpack.unpackb(data, ext_hook=restore)
     except Exception as error:
         raise CodecError(f"not an encoded value: {type(error).__name__}") from error
 
@@ -118,9 +115,11 @@ class _Extend:
         if tag is None:
             return _extend_scalar(value)
         self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise TypeError("too deep")
-        packed = self._pack(list(value)) if tag == _TUPLE else _sorted_array(map(self._pack, value))
+        if self.depth > QUICK_LEVELS:
+            raise TypeError("too deep for the quick way")
+        packed = (
+            self._pack(list(value)) if tag == Tag.TUPLE else _sorted_array(map(self._pack, value))
+        )
         self.depth -= 1
         return ormsgpack.Ext(tag, packed)
 
@@ -128,7 +127,7 @@ class _Extend:
         return ormsgpack.packb(value, default=self, option=_OPTIONS)
 
 
-_CONTAINERS: Final[dict[type, int]] = {tuple: _TUPLE, set: _SET, frozenset: _FROZENSET}
+_CONTAINERS: Final[dict[type, int]] = {tuple: Tag.TUPLE, set: Tag.SET, frozenset: Tag.FROZENSET}
 
 
 def _sorted_array(packed: Iterable[bytes]) -> bytes:
@@ -151,12 +150,12 @@ def _extend_scalar(value: Any) -> ormsgpack.Ext:
     if encoder is not None:
         return encoder(value)
     if _is_markup(type(value)):
-        return ormsgpack.Ext(_MARKUP, str.__str__(value).encode())
+        return ormsgpack.Ext(Tag.MARKUP, str.__str__(value).encode())
     raise TypeError(type(value).__name__)
 
 
 def _encode_int(value: int) -> ormsgpack.Ext:
-    return ormsgpack.Ext(_INT, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    return ormsgpack.Ext(Tag.INT, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
 
 
 def _encode_time(value: datetime | time) -> bytes:
@@ -179,15 +178,15 @@ def _zone(zone: tzinfo | None) -> Any:
 
 _SCALARS: Final[dict[type, Callable[[Any], ormsgpack.Ext]]] = {
     int: _encode_int,
-    datetime: lambda value: ormsgpack.Ext(_DATETIME, _encode_time(value)),
-    date: lambda value: ormsgpack.Ext(_DATE, value.isoformat().encode()),
-    time: lambda value: ormsgpack.Ext(_TIME, _encode_time(value)),
+    datetime: lambda value: ormsgpack.Ext(Tag.DATETIME, _encode_time(value)),
+    date: lambda value: ormsgpack.Ext(Tag.DATE, value.isoformat().encode()),
+    time: lambda value: ormsgpack.Ext(Tag.TIME, _encode_time(value)),
     timedelta: lambda value: ormsgpack.Ext(
-        _TIMEDELTA, ormsgpack.packb([value.days, value.seconds, value.microseconds])
+        Tag.TIMEDELTA, ormsgpack.packb([value.days, value.seconds, value.microseconds])
     ),
-    Decimal: lambda value: ormsgpack.Ext(_DECIMAL, str(value).encode()),
-    UUID: lambda value: ormsgpack.Ext(_UUID, value.bytes),
-    SafeText: lambda value: ormsgpack.Ext(_MARKUP, str.__str__(value).encode()),
+    Decimal: lambda value: ormsgpack.Ext(Tag.DECIMAL, str(value).encode()),
+    UUID: lambda value: ormsgpack.Ext(Tag.UUID, value.bytes),
+    SafeText: lambda value: ormsgpack.Ext(Tag.MARKUP, str.__str__(value).encode()),
 }
 
 
@@ -217,10 +216,10 @@ def _exact(value: Any, path: str, depth: int) -> Any:
         return [_exact(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value)]
     if kind is tuple:
         items = [_exact(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value)]
-        return ormsgpack.Ext(_TUPLE, _pack_exact(items))
+        return ormsgpack.Ext(Tag.TUPLE, _pack_exact(items))
     if kind is set or kind is frozenset:
         items = [_exact(item, f"{path} (an element)", depth + 1) for item in value]
-        tag = _SET if kind is set else _FROZENSET
+        tag = Tag.SET if kind is set else Tag.FROZENSET
         return ormsgpack.Ext(tag, _sorted_array(map(_pack_exact, items)))
     return _exact_scalar(value, path)
 
@@ -233,10 +232,13 @@ def _exact_dict(value: dict[Any, Any], path: str, depth: int) -> Any:
             result[_exact(key, f"{path} (a key)", depth)] = _exact(item, where, depth)
         return result
     pairs = [
-        [_exact(key, f"{path} (a key)", depth), _exact(item, f"{path}[{key!r}]", depth)]
+        [
+            _exact(key, f"{path} (a key)", depth),
+            _exact(item, f"{path}[{written(key, repr)}]", depth),
+        ]
         for key, item in value.items()
     ]
-    return ormsgpack.Ext(_DICT, _pack_exact(pairs))
+    return ormsgpack.Ext(Tag.DICT, _pack_exact(pairs))
 
 
 def _exact_scalar(value: Any, path: str) -> Any:
@@ -276,62 +278,3 @@ def _why_not(value: Any) -> str:
         if base in _STORABLE:
             return f"{name} would come back as {base.__name__}: convert it first"
     return f"{name} is not one of the types a session can hold: store an id, or plain values"
-
-
-# -- decoding --
-
-
-def _restore(tag: int, data: bytes) -> Any:
-    return _RESTORERS[tag](data)
-
-
-def _items(data: bytes) -> Any:
-    return ormsgpack.unpackb(data, ext_hook=_restore)
-
-
-def _restore_zone(zone: Any) -> tzinfo | None:
-    if zone is None:
-        return None
-    if isinstance(zone, str):
-        return ZoneInfo(zone)
-    offset, name = timedelta(microseconds=zone[0]), zone[1]
-    if name is not None:
-        return timezone(offset, name)
-    return timezone(offset) if offset else UTC
-
-
-def _restore_datetime(data: bytes) -> datetime:
-    text, fold, zone = _items(data)
-    return datetime.fromisoformat(text).replace(fold=fold, tzinfo=_restore_zone(zone))
-
-
-def _restore_time(data: bytes) -> time:
-    text, fold, zone = _items(data)
-    return time.fromisoformat(text).replace(fold=fold, tzinfo=_restore_zone(zone))
-
-
-def _restore_markup(data: bytes) -> str:
-    try:
-        from markupsafe import Markup
-    except ImportError:
-        pass
-    else:
-        return Markup(data.decode())  # noqa: S704 (it was Markup, and the record is authenticated)
-    django = sys.modules.get("django.utils.safestring")
-    return (SafeText if django is None else django.SafeString)(data.decode())
-
-
-_RESTORERS: Final[dict[int, Callable[[bytes], Any]]] = {
-    _TUPLE: lambda data: tuple(_items(data)),
-    _SET: lambda data: set(_items(data)),
-    _FROZENSET: lambda data: frozenset(_items(data)),
-    _INT: lambda data: int.from_bytes(data, "big", signed=True),
-    _DATETIME: _restore_datetime,
-    _DATE: lambda data: date.fromisoformat(data.decode()),
-    _TIME: _restore_time,
-    _TIMEDELTA: lambda data: timedelta(*_items(data)),
-    _DECIMAL: lambda data: Decimal(data.decode()),
-    _UUID: lambda data: UUID(bytes=data),
-    _MARKUP: _restore_markup,
-    _DICT: lambda data: {key: value for key, value in _items(data)},  # noqa: C416 (pairs are lists)
-}

@@ -113,8 +113,7 @@ class Commit:
         found = request.state.record
         if found is None or not (force or (request.state.accessed and self._config.touch_on_read)):
             return False
-        interval = self._config.touch_interval
-        interval = found.idle / 10 if interval is None else interval
+        interval = self._config.touch_interval_for(found.idle)
         return expiry.touch_due(found.touched, interval, request.now)
 
     def _touch(self, request: Request) -> Flow[Cookie | None]:

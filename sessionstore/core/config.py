@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, Literal
 
-from sessionstore.core import expiry
+from sessionstore.core import assurance
+from sessionstore.core.assurance import Level, Limits
 from sessionstore.core.errors import ConfigurationError, WeakSecretWarning
 from sessionstore.core.merge import MergeFunction, merge_appended
 
@@ -36,9 +37,14 @@ class SessionConfig:
     :param encryption_keys: newest first; the first encrypts attributes at rest, all decrypt
     :param encrypt: False: the encryption keys only decrypt, for the deployments before the first
         that encrypts and after the last that does
-    :param idle_timeout: seconds without activity after which a session ends
+    :param idle_timeout: seconds without activity after which a session ends; None: 14 days, or
+        what the assurance level allows
     :param absolute_timeout: seconds after creation (or login) at which a session ends whatever
-        its activity; None: 30 days, or the idle timeout where that is longer
+        its activity; None: 30 days, or the idle timeout where that is longer, or what the
+        assurance level allows
+    :param assurance: an authenticator assurance level of NIST SP 800-63B-4 (``"aal1"``,
+        ``"aal2"`` or ``"aal3"``), beyond whose timeouts no session lasts that is read with this
+        configuration, whoever began it and whatever it asks for; None: no level
     :param browser_session: whether the cookie of a session that begins here ends with the browser
     :param touch_interval: seconds of activity that need not be recorded; None: a tenth of the
         session's own idle timeout
@@ -61,8 +67,9 @@ class SessionConfig:
     secret_key_fallbacks: Iterable[Secret] = field(default=(), repr=False)
     encryption_keys: Iterable[Secret] = field(default=(), repr=False)
     encrypt: bool = True
-    idle_timeout: float = DEFAULT_IDLE_TIMEOUT
+    idle_timeout: float = None  # type: ignore[assignment]  # a number once it is made
     absolute_timeout: float | None = None
+    assurance: Level | None = None
     browser_session: bool = False
     touch_interval: float | None = None
     touch_on_read: bool = True
@@ -77,6 +84,39 @@ class SessionConfig:
     keep_empty: bool = False
     on_unavailable: Literal["error", "anonymous"] = "error"
 
+    @classmethod
+    def aal1(cls, **settings: Any) -> SessionConfig:
+        """The lowest assurance level's timeouts: 30 days in all; 14 days without activity.
+
+        NIST SP 800-63B-4, section 2.1.3, which wants no idle timeout; here it is at most 30 days.
+
+        :param settings: the constructor's; timeouts may be shorter than the level's
+        :raises ConfigurationError: a timeout is longer
+        """
+        return cls(**settings, assurance="aal1")
+
+    @classmethod
+    def aal2(cls, **settings: Any) -> SessionConfig:
+        """24 hours in all, 1 hour without activity (NIST SP 800-63B-4, section 2.2.3).
+
+        :param settings: the constructor's; timeouts may be shorter than the level's
+        :raises ConfigurationError: a timeout is longer
+
+        >>> config = SessionConfig.aal2(secret_key="k" * 32)
+        >>> config.idle_timeout, config.absolute_for(config.idle_timeout)
+        (3600.0, 86400.0)
+        """
+        return cls(**settings, assurance="aal2")
+
+    @classmethod
+    def aal3(cls, **settings: Any) -> SessionConfig:
+        """12 hours in all, 15 minutes without activity (NIST SP 800-63B-4, section 2.3.3).
+
+        :param settings: the constructor's; timeouts may be shorter than the level's
+        :raises ConfigurationError: a timeout is longer
+        """
+        return cls(**settings, assurance="aal3")
+
     def __post_init__(self) -> None:
         def assign(name: str, value: Any) -> None:
             object.__setattr__(self, name, value)
@@ -89,6 +129,10 @@ class SessionConfig:
         assign("identity_keys", tuple(self.identity_keys))
         merge = self.merge.items() if isinstance(self.merge, Mapping) else self.merge
         assign("merge", tuple(merge))
+        if self.idle_timeout is None:
+            assign(  # type: ignore[unreachable]  # for what it was before
+                "idle_timeout", min(DEFAULT_IDLE_TIMEOUT, self.limits.idle)
+            )
         self._check_numbers()
         if self.on_unavailable not in ("error", "anonymous"):
             raise ConfigurationError(
@@ -108,6 +152,8 @@ class SessionConfig:
             raise ConfigurationError(f"idle_timeout={self.idle_timeout!r}: give seconds")
         if not self.max_size > 0:
             raise ConfigurationError(f"max_size={self.max_size!r}: give bytes, more than 0")
+        self.limits.check_idle("idle_timeout", self.idle_timeout)
+        self.limits.check_overall("absolute_timeout", self.absolute_timeout)
 
     @property
     def keys(self) -> tuple[bytes, ...]:
@@ -119,6 +165,15 @@ class SessionConfig:
         """All encryption keys, newest first."""
         return tuple(map(_as_bytes, self.encryption_keys))
 
+    def touch_interval_for(self, idle: float) -> float:
+        """Seconds of activity that a session with this idle timeout need not record."""
+        return idle / 10 if self.touch_interval is None else self.touch_interval
+
+    @property
+    def limits(self) -> Limits:
+        """The longest that any session may last here."""
+        return assurance.limits_of(self.assurance)
+
     @property
     def merge_functions(self) -> dict[str, Callable[[Any, Any, Any], Any]]:
         """The merge functions in force: the configured ones, and appending for ``_flashes``."""
@@ -127,8 +182,8 @@ class SessionConfig:
     def absolute_for(self, idle: float) -> float:
         """Seconds that a session with this idle timeout may live in all."""
         if self.absolute_timeout is not None:
-            return min(self.absolute_timeout, expiry.MAX_LIFETIME)
-        return min(max(DEFAULT_ABSOLUTE_TIMEOUT, idle), expiry.MAX_LIFETIME)
+            return min(self.absolute_timeout, self.limits.overall)
+        return min(max(DEFAULT_ABSOLUTE_TIMEOUT, idle), self.limits.overall)
 
 
 def _as_bytes(secret: Secret) -> bytes:

@@ -29,6 +29,7 @@ class Intent:
     :param login: the subject that it signs in, or None
     :param leaves: whether the subject goes (a logout that keeps the session)
     :param rotate: whether it asked for a new secret
+    :param rotate_unless_recent: the same, but not while the secret before is still in its grace
     :param lifetime: what it asked for explicitly, or None
     :param modified: whether the app wrote, be it equal values; else this is at most a touch
     """
@@ -40,6 +41,7 @@ class Intent:
     login: str | None
     leaves: bool
     rotate: bool
+    rotate_unless_recent: bool
     lifetime: Lifetime | None
     modified: bool
 
@@ -61,9 +63,14 @@ class Intent:
         return self.login is not None and before is not None and self.login != before
 
     @property
+    def rotates(self) -> bool:
+        """Whether it asked for a new secret, in whichever way."""
+        return self.rotate or self.rotate_unless_recent
+
+    @property
     def writes(self) -> bool:
         """Whether there is anything to store beyond a touch."""
-        asked = self.rotate or (self.lifetime is not None and self.base is not None)
+        asked = self.rotates or (self.lifetime is not None and self.base is not None)
         return self.modified or self.changes_hands or asked or bool(self.delta)
 
 
@@ -81,7 +88,7 @@ class Request:
         """What this request itself set: all that a session begins with."""
         changed = self.intent.delta.changed
         return {
-            name: changed[name] if name in changed else codec.encode(self.values[name], str(name))
+            name: changed[name] if name in changed else codec.encode(self.values[name], name)
             for name in self.values
             if name in self.intent.kept
         }
@@ -106,6 +113,7 @@ def read_intent(state: State, values: Mapping[str, Any], config: SessionConfig) 
         login=login,
         leaves=leaves,
         rotate=state.rotate,
+        rotate_unless_recent=state.rotate_unless_recent,
         lifetime=state.lifetime,
         modified=state.dirty,
     )

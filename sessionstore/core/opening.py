@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from sessionstore.core import expiry, record
+from sessionstore.core.assurance import NONE, Limits
 from sessionstore.core.errors import RecordUnreadable
 from sessionstore.core.flow import Flow
 from sessionstore.core.record import Record
 from sessionstore.core.sealing import Sealer
 from sessionstore.core.state import State, Status
-from sessionstore.core.token import TokenSigner, secret_hash
+from sessionstore.core.token import Token, TokenSigner, secret_hash
 from sessionstore.core.verbs import Entry, Verbs
 
 AMBIGUOUS_COOKIE: Final = "ambiguous_cookie"
@@ -28,10 +29,13 @@ UNREADABLE: Final = "unreadable_record"
 class Opening:
     """The flows that begin and load a session."""
 
-    def __init__(self, verbs: Verbs, signer: TokenSigner, sealer: Sealer) -> None:
+    def __init__(
+        self, verbs: Verbs, signer: TokenSigner, sealer: Sealer, limits: Limits = NONE
+    ) -> None:
         self._verbs = verbs
         self._signer = signer
         self._sealer = sealer
+        self._limits = limits
 
     def begin(
         self, cookies: Iterable[str], now: float, loader: Callable[[], None] | None = None
@@ -60,7 +64,7 @@ class Opening:
             _become_new(state)
             return
         try:
-            found = record.decode(entry.value, state.token.handle, self._sealer)
+            found = self._decode(entry, state.token)
         except RecordUnreadable as error:
             state.status = Status.VOID
             state.report(f"{UNREADABLE}:{error.reason}")
@@ -70,10 +74,13 @@ class Opening:
     def _is_current(self, state: State, entry: Entry, now: float) -> bool:
         assert state.token is not None  # noqa: S101 (it is being loaded)
         try:
-            found = record.decode(entry.value, state.token.handle, self._sealer)
+            found = self._decode(entry, state.token)
         except RecordUnreadable:
             return False
         return not is_over(found, now) and holds_current_secret(state, found)
+
+    def _decode(self, entry: Entry, token: Token) -> Record:
+        return self._limits.hold(record.decode(entry.value, token.handle, self._sealer))
 
     def _compare(self, state: State, found: Record, entry: Entry, now: float) -> None:
         if is_over(found, now):

@@ -38,6 +38,8 @@ from sessionstore.core.sealing import TAG_BYTES, Sealer
 FORMAT: Final = 1
 WRITE_ID_BYTES: Final = 8
 MAX_SUBJECT_BYTES: Final = 1024
+MAX_TIME: Final = 2**42 * 1000
+"""From so many milliseconds on (the year 141338), a float of seconds does not hold each of them."""
 
 _HEAD: Final = struct.Struct(">B4s8s2sB32sIQQQQQH")
 _PREVIOUS: Final = struct.Struct(">8sQ")
@@ -152,7 +154,9 @@ def decode(value: bytes, handle: str, sealer: Sealer) -> Record:
         attributes = codec.decode(sealer.decompress(flags & _COMPRESSION, data))
     except (CodecError, UnicodeDecodeError) as error:
         raise RecordUnreadable("malformed") from error
-    if type(attributes) is not dict:
+    if type(attributes) is not dict or any(type(each) is not bytes for each in attributes.values()):
+        raise RecordUnreadable("malformed")
+    if max(fields[7:12]) >= MAX_TIME:
         raise RecordUnreadable("malformed")
     earlier = value[_HEAD.size : ids_end]
     return Record(
@@ -179,6 +183,8 @@ def _decode_previous(data: bytes) -> Previous | None:
     if not data:
         return None
     hash_, grace_until = _PREVIOUS.unpack(data)
+    if grace_until >= MAX_TIME:
+        raise RecordUnreadable("malformed")
     return Previous(hash_, grace_until / 1000)
 
 
@@ -188,5 +194,7 @@ def _to_ms(seconds: float) -> int:
 
 
 def _largest(attributes: dict[str, bytes]) -> tuple[tuple[str, int], ...]:
-    sizes = sorted(((len(data), str(name)) for name, data in attributes.items()), reverse=True)
+    sizes = sorted(
+        ((len(data), codec.written(name)) for name, data in attributes.items()), reverse=True
+    )
     return tuple((name, size) for size, name in sizes[:_LARGEST])

@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from sessionstore.core import expiry
 from sessionstore.core.config import SessionConfig
 from sessionstore.core.intent import Entropy, Intent
 from sessionstore.core.record import WRITE_ID_BYTES, Previous, Record
@@ -41,7 +40,7 @@ def first(
         created=now,
         authenticated=None if intent.login is None else now,
         touched=now,
-        idle=_cut(lifetime.idle),
+        idle=min(lifetime.idle, config.limits.idle),
         absolute=_absolute(lifetime, config, now),
         browser=lifetime.browser,
         subject=intent.login,
@@ -94,6 +93,11 @@ def rotated(record: Record, intent: Intent, secret: bytes, grace_until: float) -
     )
 
 
+def is_recent(record: Record, now: float) -> bool:
+    """Whether the secret before is still in its grace, which another rotation would end."""
+    return record.previous is not None and now < record.previous.grace_until
+
+
 def new_secret(entropy: Entropy) -> bytes:
     """256 random bits."""
     return entropy(SECRET_BYTES)
@@ -103,7 +107,8 @@ def _with_deadlines(record: Record, intent: Intent, config: SessionConfig, now: 
     """Deadlines that this request sets; a login also resets those that nobody set."""
     lifetime = intent.lifetime or Lifetime(record.idle, browser=record.browser)
     created = record.created if intent.login is None else now
-    idle, absolute = _cut(lifetime.idle), _absolute(lifetime, config, created)
+    idle = min(lifetime.idle, config.limits.idle)
+    absolute = _absolute(lifetime, config, created)
     if intent.login is None and intent.base is not None and _deadlines_differ(record, intent.base):
         # Another request has set them meanwhile: the earlier ones count.
         idle, absolute = min(idle, record.idle), min(absolute, record.absolute)
@@ -126,9 +131,5 @@ def _deadlines_differ(record: Record, base: Record) -> bool:
 
 def _absolute(lifetime: Lifetime, config: SessionConfig, created: float) -> float:
     if lifetime.absolute is not None:
-        return min(lifetime.absolute, created + expiry.MAX_LIFETIME)
+        return min(lifetime.absolute, created + config.limits.overall)
     return created + config.absolute_for(lifetime.idle)
-
-
-def _cut(seconds: float) -> float:
-    return min(seconds, expiry.MAX_LIFETIME)

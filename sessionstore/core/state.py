@@ -81,6 +81,7 @@ class State:
         "record",
         "reports",
         "rotate",
+        "rotate_unless_recent",
         "status",
         "token",
         "version",
@@ -120,6 +121,7 @@ class State:
         self.assigned: set[str] = set()
         self.cleared = False
         self.rotate = False
+        self.rotate_unless_recent = False
         self.login: str | None = None
         self.lifetime = None
         # Whether the commit under way signs somebody in or out, by whichever way it was asked.
@@ -186,13 +188,18 @@ class State:
         self.mark_modified()
         self.login = subject
 
-    def mark_rotate(self) -> None:
+    def mark_rotate(self, *, unless_recent: bool = False) -> None:
         """The session is to get a new secret (a step-up, a change of privileges).
 
+        :param unless_recent: but not while the secret before is still in its grace
         :raises HeadersAlreadySent: the new token could not be sent
         """
         self._require_cookie("rotate()")
-        self.accessed = self.rotate = True
+        self.accessed = True
+        if unless_recent:
+            self.rotate_unless_recent = True
+        else:
+            self.rotate = True
 
     def mark_destroyed(self) -> None:
         """The session is to be deleted; what is written from now on begins another."""
@@ -235,7 +242,7 @@ class State:
                 and type(value) in codec.IMMUTABLE
             ):
                 continue
-            data = codec.encode(value, str(name))
+            data = codec.encode(value, name)
             if data != before:
                 delta.changed[name] = data
         delta.removed = baseline.keys() - values.keys()

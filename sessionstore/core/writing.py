@@ -9,6 +9,7 @@ lists our write id is our own success.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -155,9 +156,16 @@ class Writing:
         after = rotation.following(
             found, intent, attributes, self._config, request.now, request.entropy
         )
+        if self._leaves_key_behind(state):
+            # The next response is to find that a touch is due, and so to send the cookie anew.
+            touched = request.now - self._config.touch_interval_for(after.idle)
+            after = replace(after, touched=max(found.touched, touched))
         # A secret that this request has made and nobody has seen yet is as good as a new one.
         unseen = state.minted and not state.headers_sent
-        wanted = intent.rotate or (intent.changes_hands and not unseen)
+        asked = intent.rotate or (
+            intent.rotate_unless_recent and not rotation.is_recent(found, request.now)
+        )
+        wanted = asked or (intent.changes_hands and not unseen)
         if not (wanted and state.proven):
             return after, None
         if state.headers_sent:
@@ -165,6 +173,10 @@ class Writing:
         secret = rotation.new_secret(request.entropy)
         grace_until = request.now + self._config.rotation_grace
         return rotation.rotated(after, intent, secret, grace_until), secret
+
+    def _leaves_key_behind(self, state: State) -> bool:
+        """Whether the client's token is under a retired key, and cannot be sent anew now."""
+        return state.headers_sent and state.proven and _held(state).stale_key
 
     def _attributes(self, intent: Intent, found: Record) -> dict[str, bytes]:
         merged = merge.apply(intent.delta, found.attributes, intent.seen, self._merge_functions)
@@ -190,7 +202,7 @@ class Writing:
         if over or ttl <= 0 or (emptied and not self._config.keep_empty):
             return (yield from self._ending.delete(request.state, key, version))
         value = record.encode(after, token.handle, self._sealer)
-        is_critical = request.intent.changes_hands or request.intent.rotate
+        is_critical = request.intent.changes_hands or request.intent.rotates
         verbs = self._verbs.critical if is_critical else self._verbs
         lost: OutcomeUnknown | None = None
         for _ in range(1 + _REPEATS):
@@ -230,10 +242,11 @@ class Writing:
 
     def _decode(self, state: State, conflict: Conflict) -> Record | None:
         try:
-            return record.decode(conflict.entry.value, _held(state).handle, self._sealer)
+            theirs = record.decode(conflict.entry.value, _held(state).handle, self._sealer)
         except RecordUnreadable as error:
             state.report(f"{UNREADABLE}:{error.reason}")
             return None
+        return self._config.limits.hold(theirs)
 
     # -- afterwards --
 
@@ -265,6 +278,8 @@ class Writing:
         if not state.proven:
             return None
         flags = self._flags(state, after, token.issued_at)
+        if state.headers_sent:
+            return None
         if token.stale_key or flags != token.flags:
             state.token = self._signer.sign_again(token, flags)
         elif after.browser and not request.intent.writes:

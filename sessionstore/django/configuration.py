@@ -10,6 +10,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from sessionstore.core.assurance import Limits, limits_of
 from sessionstore.core.config import Secret, SessionConfig
 from sessionstore.core.cookies import check_settings
 from sessionstore.core.errors import ConfigurationError
@@ -112,12 +113,21 @@ def _make() -> SessionManager:
     core.setdefault("subject_key", "_auth_user_id")
     config = SessionConfig(
         **core,
-        idle_timeout=float(settings.SESSION_COOKIE_AGE),
+        idle_timeout=_idle_timeout(limits_of(core.get("assurance"))),
         browser_session=bool(settings.SESSION_EXPIRE_AT_BROWSER_CLOSE),
         touch_on_read=False,
         keep_empty=True,
     )
     return managers.get(_store(options), config)
+
+
+def _idle_timeout(limits: Limits) -> float:
+    """Seconds. Django's own default gives way to an assurance level's idle timeout."""
+    age = float(settings.SESSION_COOKIE_AGE)
+    if not settings.is_overridden("SESSION_COOKIE_AGE"):
+        return min(age, limits.idle)
+    limits.check_idle("SESSION_COOKIE_AGE", age)
+    return age
 
 
 def _store(options: dict[str, Any]) -> Store:

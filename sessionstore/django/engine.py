@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
 
 from sessionstore.core.cookies import Cookie
@@ -118,12 +119,16 @@ class SessionStore(SessionFacts, SessionFlows):
 
     @_alters_data
     def cycle_key(self) -> None:
-        """Give the session a new secret, keeping its handle: one atomic write."""
-        self._run(self._cycling())
+        """Give the session a new secret, keeping its handle: one atomic write.
+
+        With ``SECRET_KEY_FALLBACKS``, once in ``ROTATION_GRACE`` at most: ``contrib.auth`` calls it
+        whenever it meets a hash of another server's key. :meth:`rotate` is not throttled.
+        """
+        self._run(self._cycling(unless_recent=bool(settings.SECRET_KEY_FALLBACKS)))
 
     @_alters_data
     async def acycle_key(self) -> None:
-        await self._arun(self._cycling())
+        await self._arun(self._cycling(unless_recent=bool(settings.SECRET_KEY_FALLBACKS)))
 
     @_alters_data
     def flush(self) -> None:
@@ -178,12 +183,12 @@ class SessionStore(SessionFacts, SessionFlows):
 
     @_alters_data
     def rotate(self) -> None:
-        """:meth:`cycle_key`, by the name that it has in every framework."""
-        self.cycle_key()
+        """Give the session a new secret in any case (a step-up, a change of privileges)."""
+        self._run(self._cycling())
 
     @_alters_data
     async def arotate(self) -> None:
-        await self.acycle_key()
+        await self._arun(self._cycling())
 
     destroy, adestroy = logout, alogout
 

@@ -24,6 +24,7 @@ from sessionstore.django.errors import SessionDeleted
 from sessionstore.manager import SessionManager
 
 _EXPIRY = "_session_expiry"
+_USER = "_auth_user_id"  # contrib.auth's SESSION_KEY, which is set by its login() alone
 
 
 def _load(state: State) -> Flow[None]:
@@ -123,6 +124,7 @@ class SessionFlows(SessionBase):
     # -- writing --
 
     def _committing(self, state: State) -> Flow[None]:
+        self._notice_login(state)
         self._wish_lifetime(state)
         try:
             cookie = yield from _save(state, self._session_cache, force=True)
@@ -148,12 +150,13 @@ class SessionFlows(SessionBase):
         self._set_key(None)
         yield from self._committing(self._begin(None))
 
-    def _cycling(self) -> Flow[None]:
+    def _cycling(self, *, unless_recent: bool = False) -> Flow[None]:
         state = yield from self._reading()
         if state.status is Status.VOID:
             return  # a login may follow: it begins a session of its own
         if state.status is Status.LOADED:
-            state.mark_rotate()
+            # Where two servers took turns, no token would live as long as a slow request.
+            state.mark_rotate(unless_recent=unless_recent)
         ours = self._names_set(state)
         try:
             yield from self._committing(state)
@@ -161,6 +164,14 @@ class SessionFlows(SessionBase):
             # A login may follow here too, and begins with what this request has set.
             self._keep_only(ours)
             state.assigned |= ours
+
+    def _notice_login(self, state: State) -> None:
+        """``contrib.auth`` has just authenticated the user whom the session has already."""
+        name = self._manager.config.subject_key
+        if name == _USER and name in state.assigned and state.login is None:
+            user_id = self._session_cache.get(name)
+            if user_id and user_id == state.originals.get(name):
+                state.mark_login(user_id)
 
     def _logging_in(self, user_id: object) -> Flow[None]:
         state = yield from self._reading()
@@ -232,6 +243,10 @@ class SessionFlows(SessionBase):
         return None if unproven or state.status is Status.VOID else cookie
 
     # -- lifetimes --
+
+    def get_session_cookie_age(self) -> int:
+        """Seconds: ``SESSION_COOKIE_AGE``, or less where an assurance level wants less."""
+        return int(min(super().get_session_cookie_age(), get_manager().config.limits.idle))
 
     def _wish_lifetime(self, state: State) -> None:
         """An explicit wish only where this request makes one: a session keeps its timeouts."""

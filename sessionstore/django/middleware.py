@@ -98,10 +98,9 @@ class SessionMiddleware(middleware.SessionMiddleware):
         if response.status_code == 500 and session.failure is not None:
             # Raised where Django asks no middleware (in another one, in a process_view).
             response = self.process_exception(request, session.failure) or response
+        # Not by `request.COOKIES`: it decodes every cookie, which may take long (CVE-2024-7592).
         deletes_nothing = (
-            cookie is not None
-            and cookie.value is None
-            and settings.SESSION_COOKIE_NAME not in request.COOKIES
+            cookie is not None and cookie.value is None and not headers.sent_values(request)
         )
         if cookie is not None and not deletes_nothing:
             headers.write_cookie(response, cookie)

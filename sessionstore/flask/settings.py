@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from flask import Flask
 
+from sessionstore.core.assurance import Limits, limits_of
 from sessionstore.core.config import DEFAULT_IDLE_TIMEOUT, SessionConfig
 from sessionstore.core.errors import ConfigurationError
 from sessionstore.manager import SessionManager
@@ -96,7 +97,7 @@ class SettingsReader:
         )
         if key is None:
             return None
-        lifetime = app.permanent_session_lifetime.total_seconds()
+        lifetime = _permanent_lifetime(app, limits_of(options.get("assurance")))
         # A shorter lifetime counts for every session: Flask, too, refuses whatever is older.
         idle_timeout = min(DEFAULT_IDLE_TIMEOUT, lifetime)
         core = {name: value for name, value in options.items() if name not in _ADAPTER}
@@ -133,6 +134,15 @@ class SettingsReader:
                 f"{PREFIX}STORE is a {type(store).__name__}: give a Store, or {PREFIX}URL its URL"
             )
         return store
+
+
+def _permanent_lifetime(app: Flask, limits: Limits) -> float:
+    """Seconds. Flask's own default gives way to an assurance level's idle timeout."""
+    lifetime = app.permanent_session_lifetime
+    if lifetime == Flask.default_config["PERMANENT_SESSION_LIFETIME"]:
+        return min(lifetime.total_seconds(), limits.idle)
+    limits.check_idle("PERMANENT_SESSION_LIFETIME", lifetime.total_seconds())
+    return lifetime.total_seconds()
 
 
 def _unknown(names: set[str], known: Any) -> str:

@@ -6,11 +6,24 @@ see most of this. ``sessionstore doctor`` judges it (``sessionstore/cli/diagnosi
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 COUNT_LIMIT: Final = 100_000
 """Expired rows that are counted at most: the exact number of a million changes nothing."""
+
+
+_NUMBER: Final = re.compile(r"[0-9]{1,20}")
+
+
+def whole_number(text: str | None) -> int | None:
+    """A number of a server's; None: it is none, or has more than the 64 bits that servers count in.
+
+    >>> whole_number("18446744073709551615"), whole_number("-1"), whole_number(None)
+    (18446744073709551615, None, None)
+    """
+    return int(text) if text is not None and _NUMBER.fullmatch(text) else None
 
 
 @dataclass(frozen=True)
@@ -118,6 +131,8 @@ class MemcachedFacts(Facts):
     :param turned_away: connections that it did not take, because there were too many
     :param flushable: whether any client may delete everything (``flush_all``)
     :param uptime: seconds since it was started, empty
+    :param hits: how many loads since then have found an item
+    :param misses: how many have not
     """
 
     link: Link = field(default_factory=lambda: Link("unix"))
@@ -133,6 +148,8 @@ class MemcachedFacts(Facts):
     turned_away: int | None = None
     flushable: bool | None = None
     uptime: int | None = None
+    hits: int | None = None
+    misses: int | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,9 @@ from sessionstore.core.errors import StoreError
 PROBE_SECONDS: Final = 0.25
 """How often one request may try a server that is known to be dead. All others are spared it."""
 
+IDLE_SECONDS: Final = 1.0
+"""Seconds without a request, after a probe was due, that make what is known too old."""
+
 _FAILURES: Final = 3
 
 
@@ -18,7 +21,7 @@ class NodeHealth:
     """One server, as this process sees it.
 
     :param node: ``host:port``, or the socket's path
-    :param role: ``"primary"``, ``"replica"`` or ``"sentinel"``
+    :param role: ``"primary"``, ``"replica"``, ``"sentinel"`` or ``"configuration endpoint"``
     :param available: whether requests are sent to it; if not, one of them is its probe now and then
     :param answered: whether it has ever answered this process
     :param failing: seconds since it stopped answering; 0 while it answers, or was never asked
@@ -41,7 +44,9 @@ class Breaker:
 
     It opens when nothing has come from the server for ``patience`` seconds and three attempts: a
     burst of failures at one instant, such as a lost connection that many tasks shared, is one
-    event. While it is open, one request in ``PROBE_SECONDS`` may try; its success closes it.
+    event. While it is open, one request in ``PROBE_SECONDS`` may try; its success closes it. If
+    nobody has asked for ``IDLE_SECONDS``, all may, until one of them fails: a process with few
+    requests would otherwise refuse the second of two at once long after the server is well again.
 
     No locks: the worst that a race of threads can do is a probe more.
 
@@ -76,6 +81,9 @@ class Breaker:
             return True
         if now < self._probe_at:
             return False
+        if now - self._probe_at >= IDLE_SECONDS:
+            self._open = False  # and the failures are not forgotten: one more opens it
+            return True
         self._probe_at = now + PROBE_SECONDS
         return True
 

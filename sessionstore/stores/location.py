@@ -14,7 +14,9 @@ from urllib.parse import unquote
 from sessionstore.core.errors import ConfigurationError
 
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})")
+# Labels of 1 to 63 bytes (RFC 1035, section 2.3.4): of others, resolving makes a UnicodeError.
+_LABEL = r"[A-Za-z0-9_-]{1,63}"
+_HOST = re.compile(rf"(?=[A-Za-z0-9])(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
 _ENCODE = "if a user name or password contains any of : / ? # @ % , percent-encode it"
 
 

@@ -74,10 +74,12 @@ _MEMCACHED_OPTIONS: Final[Mapping[str, Convert]] = {
 }
 _FAILOVER: Final[Mapping[str, Convert]] = {
     "failover": _choice("error", "next"),
+    "copies": _count,
     "failover_after": _seconds,
     "keep_out": _seconds,
 }
 _RING: Final[Mapping[str, Convert]] = {"weights": _weights, **_FAILOVER}
+_DISCOVERY: Final[Mapping[str, Convert]] = {"poll": _seconds}
 _IAM: Final[Mapping[str, Convert]] = {"cache": str, "region": str, "serverless": _flag}
 
 
@@ -151,6 +153,8 @@ SCHEMES: Final[Mapping[str, Scheme]] = {
     "memcached": _memcached(_RING),
     "memcached+unix": _memcached({}),
     "memcacheds": _memcached({**_RING, **_TLS}, "ssl_context"),
+    "memcached+discover": _memcached(_DISCOVERY),
+    "memcacheds+discover": _memcached({**_DISCOVERY, **_TLS}, "ssl_context"),
     "sqlite": Scheme(_SQL, {**_POOL, "table": str}, frozenset({"clock"}), ("sqlalchemy",), "sql"),
     **dict.fromkeys(
         ("postgresql", "postgresql+psycopg"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 import pytest
 import redis
 
+from tests.support.leaks import nothing_leaks
 from tests.support.servers import RedisServer
-from tests.support.sites import DjangoSite, FlaskSite, Site, StarletteSite
+from tests.support.sites import DjangoSite, FlaskSite, Site, StarletteSite, look
+
+__all__ = ["nothing_leaks"]
 
 SITES: dict[str, type[Site]] = {site.name: site for site in (FlaskSite, DjangoSite, StarletteSite)}
 
@@ -83,3 +87,18 @@ def keys(redis_client: redis.Redis, prefix: str) -> Callable[[], dict[bytes, byt
         return {key: value for key in found if (value := redis_client.get(key)) is not None}
 
     return read
+
+
+@pytest.fixture
+def hmacs(site: Site, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What an HMAC is computed of from now on."""
+    seen: list[bytes] = []
+    digest = hmac.digest
+
+    def counted(key: bytes, message: bytes, algorithm: str) -> bytes:
+        seen.append(message)
+        return digest(key, message, algorithm)
+
+    site.request(look)
+    monkeypatch.setattr("sessionstore.core.token.hmac.digest", counted)
+    return seen

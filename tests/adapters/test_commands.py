@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import redis
 
-from sessionstore.core import record
-from sessionstore.core.sealing import Sealer
 from tests.adapters.conftest import Counting, MakeSite
-from tests.support.sites import COOKIE, SECRET, Browser, Site
+from tests.support.calling import COOKIE
+from tests.support.records import rewrite
+from tests.support.sites import Site, begun
 
 LOAD = {"get": 1}
 LUA_INSIDE = {"getrange", "get", "set", "del", "exists", "pttl", "pexpire"}
@@ -27,12 +27,6 @@ def total(commands: dict[str, int], loads: int) -> int:
     sent = {name: calls for name, calls in commands.items() if name not in LUA_INSIDE}
     creates = commands.get("set", 0) - scripts if not scripts else 0
     return sum(sent.values()) + loads + max(0, creates)
-
-
-def begun(site: Site, **values: Any) -> Browser:
-    browser = site.browser()
-    browser.do(lambda session: session.update(values))
-    return browser
 
 
 @pytest.fixture
@@ -103,18 +97,7 @@ def test_read_and_touch_two(
 ) -> None:
     browser = begun(make_site(touch_on_read=True), a=1)
     [key] = redis_client.scan_iter(match=f"{prefix}:*")
-    make_older(redis_client, key, seconds=2 * 86400)
+    rewrite(redis_client, key, lambda found: replace(found, touched=found.touched - 2 * 86400))
     with counting() as commands:
         browser.do(lambda session: session["a"])
     assert total(commands, loads=1) == 2, commands
-
-
-def make_older(client: redis.Redis, key: bytes, seconds: float) -> None:
-    """As if the session had last been used that long ago."""
-    handle = key.decode().rsplit(":", 1)[1]
-    sealer = Sealer([SECRET.encode()])
-    value = client.get(key)
-    assert isinstance(value, bytes)
-    found = record.decode(value, handle, sealer)
-    older = replace(found, touched=found.touched - seconds)
-    client.set(key, record.encode(older, handle, sealer), keepttl=True)

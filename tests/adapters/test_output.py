@@ -10,14 +10,7 @@ from typing import Any
 import pytest
 
 from tests.adapters.conftest import MakeSite
-from tests.support.sites import Browser, Site
-
-
-def begun(site: Site, **values: Any) -> Browser:
-    browser = site.browser()
-    browser.do(lambda session: session.update(values))
-    return browser
-
+from tests.support.sites import Browser, Site, begun, look
 
 USES: dict[str, Callable[[Any], Any]] = {
     "get": lambda session: session.get("a"),
@@ -47,13 +40,25 @@ def test_row36_every_use_of_an_anonymous_session_varies_by_cookie(site: Site, us
     assert site.request(USES[use]).varies
 
 
+def test_row36_a_refresh_varies_by_cookie(make_site: MakeSite) -> None:
+    """Also where the application did not look: the cookie, or the deadline, has changed."""
+    touching = begun(make_site(touch_interval=0.000001, touch_on_read=True), a=1)
+    assert touching.get(look).varies
+    before, after = "the key before it, of 32 bytes or more", "the key now, of 32 bytes or more"
+    browser = begun(make_site(secret=before), a=1)
+    browser.site = make_site(secret=after, secret_key_fallbacks=[before])
+    answer = browser.get(lambda session: session.update({"a": 1}))
+    assert len(answer.set_cookies) == 1
+    assert answer.varies
+
+
 def test_row36_an_answer_that_ignores_the_session_does_not_vary(site: Site) -> None:
     assert not begun(site, a=1).get(lambda session: None).varies
     assert not site.request(lambda session: None).varies
 
 
 @pytest.mark.parametrize("use", ["write", "login", "logout", "rotate"])
-def test_an_answer_with_the_cookie_is_not_to_be_stored(site: Site, use: str) -> None:
+def test_row36_an_answer_with_the_cookie_is_not_to_be_stored(site: Site, use: str) -> None:
     answer = begun(site, a=1).get(USES[use])
     assert len(answer.set_cookies) == 1
     assert "no-store" in (answer.header("Cache-Control") or "")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.adapters.conftest import SITES
-from tests.support.sites import Browser, Site
+from tests.support.sites import Browser, Site, look
 
 DJANGO_LOGIN = {"_auth_user_id": "5", "_auth_user_backend": "b", "_auth_user_hash": "h"}
 FLASK_LOGIN = {"_user_id": "7", "_fresh": True}
@@ -35,10 +35,6 @@ def at(site: Site, browser: Browser) -> Browser:
 
 def subject(session: Any) -> Any:
     return session.subject
-
-
-def look(session: Any) -> Any:
-    return dict(session.items())
 
 
 @pytest.mark.parametrize(("here", "there"), PAIRS)

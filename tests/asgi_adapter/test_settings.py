@@ -14,6 +14,9 @@ from tests.asgi_adapter.support import KEY, Site
 OLD_KEY = "the secret before it, of 32 bytes or more"
 
 
+DAY = 86400
+
+
 async def nothing(scope: Any, receive: Any, send: Any) -> None:
     raise AssertionError
 
@@ -148,3 +151,19 @@ def test_the_cores_settings_arrive() -> None:
 
     assert (config.absolute_timeout, config.max_size, config.idle_timeout) == (7, 9, 5)
     assert dict(config.merge)["a"] is max
+
+
+@pytest.mark.parametrize(
+    ("given", "idle"), [({}, 3600), ({"max_age": 600}, 600), ({"max_age": None}, 3600)]
+)
+def test_the_default_age_gives_way_to_the_assurance_level_and_a_shorter_one_counts(
+    given: dict[str, Any], idle: float
+) -> None:
+    config = Site(assurance="aal2", **given).app.manager.config
+    assert config.idle_timeout == idle
+    assert config.absolute_for(idle) == DAY
+
+
+def test_an_age_above_the_assurance_level_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="max_age=3601: aal2 has at most 3600 seconds"):
+        Site(assurance="aal2", max_age=3601)

@@ -15,6 +15,7 @@ from sessionstore.cli.doctor import together
 from sessionstore.stores.base import DEFAULT_PREFIX
 from sessionstore.stores.memcached.notes import Note, State, pack
 from sessionstore.stores.memcached.notes import Run as Content
+from tests.support.configuration_endpoint import DiscoveredCluster, run_discovered_cluster
 from tests.support.memcached_servers import MemcachedServer, run_memcached_ring
 from tests.support.redis_topologies import RedisCluster, SentinelGroup, run_cluster, run_sentinel
 
@@ -38,6 +39,12 @@ def cluster() -> Iterator[RedisCluster]:
 def group() -> Iterator[SentinelGroup]:
     with run_sentinel() as group:
         yield group
+
+
+@pytest.fixture(scope="module")
+def discovered() -> Iterator[DiscoveredCluster]:
+    with run_discovered_cluster(2) as cluster:
+        yield cluster
 
 
 def findings(result: Result) -> dict[str, list[str]]:
@@ -112,8 +119,35 @@ def test_ping_where_logouts_cannot_be_confirmed(cluster: RedisCluster, run: Run)
     assert "delete failed. The store did it, but on fewer servers" in result.stderr
 
 
-def test_nobody_says_which_servers_there_are(run: Run) -> None:
-    found = findings(run("doctor", "--json", "redis+cluster://no-such-host.invalid?timeout=0.5"))
+def test_ping_names_the_servers_that_were_discovered_and_the_endpoint(
+    discovered: DiscoveredCluster, run: Run
+) -> None:
+    document = json.loads(run("ping", "--json", f"{discovered.url}&timeout=5").stdout)
+    assert document["ok"]
+    assert document["server"].startswith("memcached 1.")
+    named = {(node["role"], node["node"]) for node in document["nodes"]}
+    assert named == {
+        ("configuration endpoint", f"127.0.0.1:{discovered.endpoint.port}"),
+        *(("primary", server.url.partition("://")[2]) for server in discovered.servers),
+    }
+
+
+def test_the_doctor_looks_at_every_server_that_was_discovered(
+    discovered: DiscoveredCluster, run: Run
+) -> None:
+    gone = "127.0.0.1||1"
+    discovered.endpoint.name(*discovered.servers, gone)
+    found = findings(run("doctor", "--json", f"{discovered.url}&timeout=0.5"))
+    assert len(found["persistence"]) == 1, "said once of the two that answer"
+    assert found["persistence"][0].startswith("127.0.0.1:")
+    (what,) = found["unusable"]
+    assert what.startswith("127.0.0.1:1: ")
+    discovered.endpoint.name(*discovered.servers)
+
+
+@pytest.mark.parametrize("scheme", ["redis+cluster", "memcached+discover"])
+def test_nobody_says_which_servers_there_are(run: Run, scheme: str) -> None:
+    found = findings(run("doctor", "--json", f"{scheme}://no-such-host.invalid?timeout=0.5"))
     (what,) = found["unusable"]
     assert what.startswith("The store cannot be reached")
 

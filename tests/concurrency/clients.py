@@ -130,7 +130,7 @@ class Requests:
         self, cookie: Cookie, began: int, attributes: tuple[Any, ...], user: str | None
     ) -> None:
         assert cookie.value is not None
-        life = (attributes, (), user, 0, secret_of(cookie.value))
+        life = (attributes, (), user, secret_of(cookie.value))
         self._history.ok(cookie.value[:16], "begin", life, "begun", began)
 
     def _request(self, slot: int, token: str, kind: str) -> Client:
@@ -148,8 +148,7 @@ class Requests:
             yield from self._commit(slot, handle, secret, session, kind)
 
     def _commit(self, slot: int, handle: str, secret: str, session: Session, kind: str) -> Client:
-        assert session.state.record is not None
-        arguments = (session.state.record.epoch, *self._act(session, kind, secret))
+        arguments = (secret, *self._act(session, kind))
         began = time.monotonic_ns()
         try:
             cookie = yield Commit(session)
@@ -165,7 +164,7 @@ class Requests:
         else:
             self._done(slot, handle, kind, arguments, cookie, began)
 
-    def _act(self, session: Session, kind: str, secret: str) -> tuple[Any, ...]:
+    def _act(self, session: Session, kind: str) -> tuple[Any, ...]:
         number = next(self._board.numbers)
         match kind:
             case "write":
@@ -177,11 +176,11 @@ class Requests:
                 return (number,)
             case "rotate":
                 session.rotate()
-                return secret, f"lost-{number}"
+                return (f"lost-{number}",)
             case "login":
                 user = self._draw.choice(["ann", "bob"])
                 session.login(user)
-                return secret, f"lost-{number}", user
+                return f"lost-{number}", user
             case _:
                 session.logout()
                 return ()
@@ -199,8 +198,8 @@ class Requests:
         result = _result(kind, handle, cookie)
         if result in {"rotated", "logged in"}:
             assert token is not None
-            epoch, secret, _, *rest = arguments
-            arguments = (epoch, secret, secret_of(token), *rest)
+            secret, _, *rest = arguments
+            arguments = (secret, secret_of(token), *rest)
         self._history.ok(handle, kind, arguments, result, began)
         if result == "elsewhere":
             assert cookie is not None
@@ -215,7 +214,7 @@ def _seen(session: Session) -> Any:
     if state.status is Status.LOADED and state.record is not None:
         attributes = dict(session)
         flashes = tuple(attributes.pop("_flashes", ()))
-        return tuple(sorted(attributes.items())), flashes, session.subject, state.record.epoch
+        return tuple(sorted(attributes.items())), flashes, session.subject
     return "void" if state.status is Status.VOID else "new"
 
 

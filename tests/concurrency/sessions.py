@@ -1,8 +1,9 @@
 """A session as a specification: what its clients may see and do, one after the other.
 
 ``open`` and ``commit`` are operations of their own, as they are in a request. A commit names the
-epoch that its ``open`` has seen, by which a late one is told from one in time; secrets and values
-are used once only, so that whoever sees one says whose it was.
+secret that its ``open`` came with, by which a late one is told from one in time: it is the
+session's as long as nobody has logged in since. Secrets and values are used once only, so that
+whoever sees one says whose it was.
 """
 
 from __future__ import annotations
@@ -22,15 +23,18 @@ class Life(NamedTuple):
     :param flashes: the list that is appended to
     :param previous: the secret before, unless a login has killed it
     :param dead: the secret before, if a login has
+    :param expiring: somebody gave it a short lifetime: from now on it may be over
+    :param ours: every secret since the last login: what they commit is not too late
     """
 
     attributes: tuple[tuple[str, int], ...]
     flashes: tuple[int, ...]
     subject: str | None
-    epoch: int
     secret: str
     previous: str | None = None
     dead: str | None = None
+    ours: frozenset[str] = frozenset()
+    expiring: bool = False
 
     def with_attribute(self, name: str, value: int) -> Life:
         """After one attribute was set."""
@@ -56,37 +60,40 @@ class Sessions:
         return operation.arguments[-1] if operation.name in {"write", "append"} else None
 
     def _begin(self, state: Any, *life: Any) -> tuple[Any, Any]:
-        return (Life(*life), "begun") if state is None else (state, None)
+        if state is not None:
+            return state, None
+        begun = Life(*life)
+        return begun._replace(ours=frozenset({begun.secret})), "begun"
 
     def _open(self, state: Any, secret: str) -> tuple[Any, Any]:
         if not isinstance(state, Life):
             return state, "new"
         if secret in (state.secret, state.previous):
-            return state, (state.attributes, state.flashes, state.subject, state.epoch)
+            return state, (state.attributes, state.flashes, state.subject)
         return state, "void" if secret == state.dead else "new"
 
-    def _write(self, state: Any, epoch: int, name: str, value: int) -> tuple[Any, Any]:
-        if not _is_ours(state, epoch):
+    def _write(self, state: Any, secret: str, name: str, value: int) -> tuple[Any, Any]:
+        if not _is_ours(state, secret):
             return state, "gone"
         return state.with_attribute(name, value), "saved"
 
-    def _append(self, state: Any, epoch: int, value: int) -> tuple[Any, Any]:
-        if not _is_ours(state, epoch):
+    def _append(self, state: Any, secret: str, value: int) -> tuple[Any, Any]:
+        if not _is_ours(state, secret):
             return state, "gone"
         return state._replace(flashes=(*state.flashes, value)), "saved"
 
-    def _rotate(self, state: Any, epoch: int, secret: str, new: str | None) -> tuple[Any, Any]:
+    def _rotate(self, state: Any, secret: str, new: str) -> tuple[Any, Any]:
         """``new``: the secret that it was given; the operation's own name if nobody knows it."""
-        if not _is_ours(state, epoch):
+        if not _is_ours(state, secret):
             return state, "gone"
         if secret != state.secret:
             return state, "not rotated"
-        return state._replace(secret=new, previous=secret, dead=None), "rotated"
+        return state._replace(
+            secret=new, previous=secret, dead=None, ours=state.ours | {new}
+        ), "rotated"
 
-    def _login(
-        self, state: Any, epoch: int, secret: str, new: str | None, user: str
-    ) -> tuple[Any, Any]:
-        if not _is_ours(state, epoch) or secret != state.secret:
+    def _login(self, state: Any, secret: str, new: str, user: str) -> tuple[Any, Any]:
+        if not _is_ours(state, secret) or secret != state.secret:
             return state, "elsewhere"
         # Another user's attributes do not stay; a visitor's do.
         stays = state.subject in (None, user)
@@ -94,18 +101,17 @@ class Sessions:
             state.attributes if stays else (),
             state.flashes if stays else (),
             user,
-            epoch + 1,
-            new or "",
-            None,
-            secret,
+            secret=new,
+            dead=secret,
+            ours=frozenset({new}),
         )
         return after, "logged in"
 
-    def _logout(self, state: Any, epoch: int) -> tuple[Any, Any]:
-        if isinstance(state, Life) and state.epoch != epoch:
+    def _logout(self, state: Any, secret: str) -> tuple[Any, Any]:
+        if isinstance(state, Life) and secret not in state.ours:
             return state, "not ours"
         return ENDED, "logged out"
 
 
-def _is_ours(state: Any, epoch: int) -> bool:
-    return isinstance(state, Life) and state.epoch == epoch
+def _is_ours(state: Any, secret: str) -> bool:
+    return isinstance(state, Life) and secret in state.ours

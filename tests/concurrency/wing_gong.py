@@ -54,11 +54,13 @@ class TooLong(Exception):
     """The search was given up: neither accepted nor rejected."""
 
 
-def search(operations: Iterable[Operation], spec: Spec) -> Verdict:
+def search(operations: Iterable[Operation], spec: Spec, limit: int | None = None) -> Verdict:
     """Look for an order.
 
-    :raises TooLong: after ``LIMIT`` states
+    :param limit: of the states that it may visit; None: ``LIMIT``
+    :raises TooLong: after so many
     """
+    limit = LIMIT if limit is None else limit
     found = sorted(_noticed(list(operations), spec), key=lambda operation: operation.invoked)
     certain = sum(1 << place for place, each in enumerate(found) if not each.is_unknown)
     visited: set[tuple[int, Hashable]] = set()
@@ -76,7 +78,7 @@ def search(operations: Iterable[Operation], spec: Spec) -> Verdict:
         if (done, state) in visited:
             continue
         visited.add((done, state))
-        if len(visited) > LIMIT:
+        if len(visited) > limit:
             raise TooLong(f"{len(found)} operations")
         path.append(operation)
         if done & certain == certain:
@@ -145,11 +147,12 @@ def check(history: History, spec: Spec) -> int:
     for part, operations in parts.items():
         verdict = search(operations, spec)
         if verdict.order is None:
-            raise NotLinearizable(_explain(part, operations, verdict))
+            raise NotLinearizable(explain(part, operations, verdict))
     return len(parts)
 
 
-def _explain(part: str, operations: list[Operation], verdict: Verdict) -> str:
+def explain(part: str, operations: list[Operation], verdict: Verdict) -> str:
+    """What could be explained, and what was left over."""
     explained = set(verdict.longest)
     rest = [operation for operation in operations if operation not in explained]
     rest.sort(key=lambda operation: operation.invoked)

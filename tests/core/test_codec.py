@@ -21,18 +21,8 @@ from markupsafe import Markup
 
 from sessionstore.core import codec
 from sessionstore.core.errors import CodecError
-
-
-def exact(value: Any) -> Any:
-    """A value with all its types, comparable: NaN, -0.0, folds and zones count."""
-    kind = type(value)
-    if kind is dict:
-        return kind, [(exact(key), exact(item)) for key, item in value.items()]
-    if kind in (list, tuple):
-        return kind, [exact(item) for item in value]
-    if kind in (set, frozenset):
-        return kind, sorted(repr(exact(item)) for item in value)
-    return kind, repr(value)
+from sessionstore.core.extensions import SafeText
+from tests.support.exact import exact
 
 
 def round_trip(value: Any) -> Any:
@@ -140,6 +130,8 @@ EXAMPLES: dict[str, Any] = {
 def test_examples_of_each_type(value: Any) -> None:
     assert exact(round_trip(value)) == exact(value)
     assert exact(round_trip({"nested": [value]})) == exact({"nested": [value]})
+    deep = ((((((value, {"a": value}, {1: value}),),),),),)
+    assert exact(round_trip(deep)) == exact(deep)
 
 
 def test_true_one_and_its_text_are_kept_apart() -> None:
@@ -201,7 +193,7 @@ def test_without_markupsafe_it_comes_back_as_djangos(monkeypatch: pytest.MonkeyP
 def test_without_either_it_still_says_that_it_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "django.utils.safestring", raising=False)
     again = round_trip(Markup("<b>"))
-    assert type(again) is codec.SafeText
+    assert type(again) is SafeText
     assert again.__html__() == "<b>"
     assert codec.encode(again) == codec.encode(Markup("<b>"))
 
@@ -235,10 +227,11 @@ def test_a_truncated_value_is_never_the_value(value: Any, data: st.DataObject) -
     assert exact(shorter) != exact(value)
 
 
-def _nested_extensions(levels: int) -> bytes:
+def _nested_extensions(levels: int, lists: int = 1) -> bytes:
+    """Tuples, in so many lists each."""
     data = b"\x90"
     for _ in range(levels):
-        data = ormsgpack.packb(ormsgpack.Ext(1, b"\x91" + data))
+        data = ormsgpack.packb(ormsgpack.Ext(1, b"\x91" * lists + data))
     return data
 
 
@@ -251,6 +244,9 @@ BOMBS = {
     "arrays 100,000 deep": b"\x91" * 100_000 + b"\x01",
     "maps 100,000 deep": b"\x81\xa1a" * 100_000 + b"\x01",
     "extensions 2,000 deep": _nested_extensions(2000),
+    "extensions 400 deep, in 1,000 lists each": _nested_extensions(400, lists=1000),
+    "extensions 2,000 deep, with nothing between": _nested_extensions(2000, lists=0),
+    "extensions that are no arrays": _nested_extensions(6, lists=0).replace(b"\x90", b"\x01"),
     "many announced arrays": b"\xdd\x00\xff\xff\xff" * 1000,
 }
 
@@ -270,6 +266,14 @@ def test_bombs_cost_no_more_than_their_size_allows(data: bytes) -> None:
 def test_an_integer_of_a_million_digits_is_linear_and_comes_back() -> None:
     value = 10**1_000_000
     assert round_trip(value) == value
+
+
+def test_no_level_is_left_uncounted_where_tuples_and_lists_alternate() -> None:
+    """A stack is as deep as all of them together: this one would have ended the process."""
+    codec.decode(_nested_extensions(40))
+    for lists in (3, 1000):
+        with pytest.raises(CodecError):
+            codec.decode(_nested_extensions(50, lists))
 
 
 def test_codec_errors_show_no_content() -> None:

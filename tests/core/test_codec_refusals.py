@@ -172,6 +172,20 @@ def test_deeper_nesting_is_refused_not_a_crash(wrap: Any) -> None:
         codec.encode(nested(500, wrap))
 
 
+def test_levels_of_different_kinds_count_together() -> None:
+    with pytest.raises(UnstorableValue, match="nested deeper than 100 levels"):
+        codec.encode(nested(40, lambda value: ([[value]],)))
+
+
+def test_a_key_may_be_an_integer_that_python_writes_no_digits_of() -> None:
+    """sys.set_int_max_str_digits(): by default, 4300."""
+    key = 10**5000
+    assert round_trip({key: 1, (key,): 2}) == {key: 1, (key,): 2}
+    with pytest.raises(UnstorableValue) as caught:
+        codec.encode({key: object()}, "cart")
+    assert caught.value.path == "cart[<int>]"
+
+
 def test_a_value_that_contains_itself_is_refused() -> None:
     cart: dict[str, Any] = {}
     cart["self"] = cart

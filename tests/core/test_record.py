@@ -96,7 +96,7 @@ def test_examples_are_read(written: Record, encrypts: bool) -> None:
     assert record.decode(record.encode(written, HANDLE, by), HANDLE, by) == written
 
 
-@given(st.floats(0.001, 2**42), st.floats(0.001, 10**9))
+@given(st.floats(0.001, 2**42 - 10**9 - 1), st.floats(0.001, 10**9))
 def test_no_time_moves_by_being_written_again_and_again(instant: float, span: float) -> None:
     times: dict[str, Any] = {
         "created": instant,
@@ -216,10 +216,10 @@ def test_a_subject_that_would_reach_beyond_the_end_is_malformed() -> None:
 # -- with a good authenticator, and yet not a record: another version's mistake, not an attack --
 
 
-def sealed(payload: bytes, subject: bytes = b"") -> bytes:
+def sealed(payload: bytes, subject: bytes = b"", times: bytes = b"") -> bytes:
     by = sealer()
     genuine = record.encode(FRESH, HANDLE, by)
-    head = genuine[:92] + len(subject).to_bytes(2, "big") + subject
+    head = genuine[: 92 - len(times)] + times + len(subject).to_bytes(2, "big") + subject
     return by.seal(HANDLE, head, genuine[REVISION], payload)
 
 
@@ -231,13 +231,45 @@ def sealed(payload: bytes, subject: bytes = b"") -> bytes:
         (codec.encode([]), b""),
         (codec.encode("text"), b""),
         (b"\x91" * 10**5, b""),
+        (codec.encode({"a": 1}), b""),
         (codec.encode({}), b"\xff\xfe"),
     ],
-    ids=["empty", "junk", "a list", "text", "nested 10^5 deep", "a subject that is not UTF-8"],
+    ids=[
+        *("empty", "junk", "a list", "text", "nested 10^5 deep", "an attribute that is no bytes"),
+        "a subject that is not UTF-8",
+    ],
 )
 def test_content_that_makes_no_sense_is_malformed(payload: bytes, subject: bytes) -> None:
     assert record.decode(sealed(codec.encode({})), HANDLE, sealer()) == FRESH
     assert refusal(sealed(payload, subject)) == "malformed"
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_a_time_that_is_none_is_malformed(place: int) -> None:
+    """From 2^42 seconds on, a float of seconds is not the same after being written again."""
+    names = ("created", "authenticated", "touched", "absolute", "idle")
+    times = [1] * len(names)
+    times[place] = record.MAX_TIME - 1
+    last = sealed(codec.encode({}), times=b"".join(time.to_bytes(8, "big") for time in times))
+    found = record.decode(last, HANDLE, sealer())
+    assert round(getattr(found, names[place]) * 1000) == record.MAX_TIME - 1
+    assert record.encode(found, HANDLE, sealer()) == last
+    times[place] += 1
+    over = sealed(codec.encode({}), times=b"".join(time.to_bytes(8, "big") for time in times))
+    assert refusal(over) == "malformed"
+
+
+def test_a_grace_that_is_none_is_malformed() -> None:
+    by = sealer()
+    for until, good in ((record.MAX_TIME - 1, True), (record.MAX_TIME, False)):
+        genuine = record.encode(dataclasses.replace(FULL, subject=None, attributes={}), HANDLE, by)
+        payload = codec.encode({})
+        head = genuine[: -16 - len(payload) - 8] + until.to_bytes(8, "big")
+        value = by.seal(HANDLE, head, genuine[REVISION], payload)
+        if good:
+            assert record.encode(record.decode(value, HANDLE, by), HANDLE, by) == value
+        else:
+            assert refusal(value, by=by) == "malformed"
 
 
 def test_duplicate_names_leave_one() -> None:

@@ -255,3 +255,34 @@ def test_but_a_login_sets_its_own() -> None:
     world.request(token, shorter)
     found = world.stored(token_of(world.manager.commit(session)))
     assert (found.idle, found.absolute) == (90 * DAY, NOW + 90 * DAY)
+
+
+def test_where_a_recent_rotation_will_do_there_is_one_in_each_grace() -> None:
+    world = World(rotation_grace=10)
+    token = world.begin(login="ann")
+
+    def cycle(session: Session) -> None:
+        session.get("anything")
+        session.state.mark_rotate(unless_recent=True)
+
+    first = token_of(world.request(token, cycle))
+    assert first != token, "a login is none"
+    world.clock.advance(9)
+    assert token_of(world.request(first, cycle)) == first
+    assert world.open(token).subject == "ann", "nor has it taken the grace of another from it"
+    assert token_of(world.request(first, lambda session: session.rotate())) != first
+    world.clock.advance(10)
+    assert world.stored(first).previous is not None
+
+
+@pytest.mark.parametrize("order", [[True, False], [False, True]])
+def test_who_asks_for_a_new_secret_as_well_gets_one(order: list[bool]) -> None:
+    world = World()
+    token = token_of(world.request(world.begin(a=1), lambda session: session.rotate()))
+
+    def both(session: Session) -> None:
+        session.get("anything")
+        for unless_recent in order:
+            session.state.mark_rotate(unless_recent=unless_recent)
+
+    assert token_of(world.request(token, both)) != token

@@ -9,13 +9,16 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from tests.support.children import Child, accepts, on_free_port
 from tests.support.http_servers import ROOT, HttpServer
+from tests.support.leaks import Leaks, found_in
 from tests.support.servers import RedisServer
 
 FRAMEWORKS = ("flask", "django", "starlette")
@@ -42,7 +45,7 @@ def run_demo(directory: Path, **env: str) -> Iterator[HttpServer]:
         return start_demo(directory, PORT=str(port), **env)
 
     with on_free_port(start, _answers) as (port, child):
-        yield HttpServer(f"http://127.0.0.1:{port}", child)
+        yield HttpServer(f"http://127.0.0.1:{port}", child, partial(_answers, port))
 
 
 def _answers(port: int) -> bool:
@@ -76,7 +79,7 @@ def sqlite_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
     # A busy machine may take its time: what a deadline does is tested elsewhere.
     with run_demo(file.parent, SESSIONSTORE_URL=f"sqlite:///{file}?timeout=5") as server:
-        yield Demo(server.url, server.child, hold_writes)
+        yield Demo(server.url, server.child, server.answers, hold_writes)
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +101,7 @@ def redis_demo(
 
     url = f"{redis_server.url}?timeout=5&prefix=demo-{uuid.uuid4().hex[:12]}"
     with run_demo(tmp_path_factory.mktemp("demo"), SESSIONSTORE_URL=url) as server:
-        yield Demo(server.url, server.child, hold_writes)
+        yield Demo(server.url, server.child, server.answers, hold_writes)
 
 
 @pytest.fixture(params=["sqlite", "redis"])
@@ -112,16 +115,33 @@ def demo(request: pytest.FixtureRequest) -> Demo:
 def visitor(demo: Demo) -> Iterator[Callable[[], httpx.Client]]:
     """Makes clients, each with a cookie jar of its own."""
     clients: list[httpx.Client] = []
+    leaks = Leaks()
 
     def make() -> httpx.Client:
         # A connection for each request, so that either worker may get it.
         limits = httpx.Limits(max_keepalive_connections=0)
-        clients.append(httpx.Client(base_url=demo.url, limits=limits, timeout=20))
+        clients.append(watched_client(leaks, base_url=demo.url, limits=limits, timeout=20))
         return clients[-1]
 
     yield make
     for client in clients:
         client.close()
+    leaks.texts.append(demo.child.output)
+    leaks.check()
+
+
+def watched_client(leaks: Leaks, **options: Any) -> httpx.Client:
+    """One whose every answer may be searched for the tokens that it has been given."""
+
+    def saw(response: httpx.Response) -> None:
+        response.read()
+        for value in response.headers.get_list("Set-Cookie"):
+            for token in found_in(value.encode()):
+                leaks.forbid_token(token)
+        headers = [pair for pair in response.headers.multi_items() if pair[0] != "set-cookie"]
+        leaks.texts += [repr(headers), response.text]
+
+    return httpx.Client(event_hooks={"response": [saw]}, **options)
 
 
 @pytest.fixture

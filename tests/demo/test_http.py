@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from example_apps import shop
-from tests.demo.conftest import FRAMEWORKS, Demo
+from tests.demo.conftest import FRAMEWORKS, Demo, watched_client
+from tests.support.leaks import Leaks
 
 Visitor = Callable[[], httpx.Client]
 
@@ -267,6 +268,7 @@ def test_names_are_escaped(framework: str, client: httpx.Client) -> None:
 
 @each
 def test_nothing_shows_the_token(framework: str, client: httpx.Client) -> None:
+    """The pages that show the handle; every other answer is searched by the fixture."""
     post(client, framework, "login", user="ada")
     value = token(client)
     assert value is not None
@@ -275,6 +277,26 @@ def test_nothing_shows_the_token(framework: str, client: httpx.Client) -> None:
         text = client.get(path).text
         assert handle in text
         assert secret[:20] not in text
+
+
+@pytest.mark.parametrize("place", ["page", "header"])
+def test_a_page_that_shows_a_token_is_found(client: httpx.Client, place: str) -> None:
+    """What is searched for after every test here, put where a page would show it."""
+    post(client, "flask", "login", user="ada")
+    shown = token(client) or ""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        headers = {
+            "Set-Cookie": f"{shop.COOKIE}={shown}",
+            "X-Of": shown if place == "header" else "",
+        }
+        return httpx.Response(200, headers=headers, text=shown if place == "page" else "")
+
+    leaks = Leaks()
+    with watched_client(leaks, transport=httpx.MockTransport(answer)) as another:
+        another.get("http://demo/")
+    with pytest.raises(AssertionError, match=r"^a token's"):
+        leaks.check()
 
 
 @each

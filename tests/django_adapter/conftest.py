@@ -20,7 +20,7 @@ from django.urls import path
 from sessionstore import MemoryStore, StoreUnavailable
 from sessionstore.core.flow import Command
 from tests.support import django_project
-from tests.support.sites import Answer, asgi_send, wsgi_send
+from tests.support.calling import Answer, asgi_send, wsgi_send
 
 django_project.configure()
 

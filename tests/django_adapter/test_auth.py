@@ -206,9 +206,17 @@ def test_login_again_of_the_same_user(browse: Browse, user: Any) -> None:
     browser = browse()
     browser.get("/login", {"user": user.pk})
     put(browser, cart=[1])
+    before, authenticated = key_of(browser), SessionStore(key_of(browser)).authenticated
     browser.get("/login", {"user": user.pk})
     assert who(browser) == user.username
-    assert SessionStore(key_of(browser))["cart"] == [1]
+    after = SessionStore(key_of(browser))
+    assert after["cart"] == [1]
+    # Authenticating again is a login: contrib.auth itself would leave the token as it is.
+    assert key_of(browser) != before
+    assert not SessionStore().exists(before)
+    assert SessionStore(before).get("cart") is None
+    assert after.authenticated is not None and authenticated is not None
+    assert after.created == after.authenticated > authenticated
 
 
 def test_login_of_another_user_begins_another_session(
@@ -285,6 +293,48 @@ def test_parallel_requests_while_the_secret_key_is_rotated(browse: Browse, user:
         assert who(browser) == user.username
     with override_settings(SECRET_KEY=NEW_SECRET):
         assert who(browser) == user.username
+
+
+def test_servers_of_two_deployments_do_not_rotate_each_others_tokens(
+    browse: Browse, user: Any
+) -> None:
+    """To each of them the other's `_auth_user_hash` is one under a fallback.
+
+    A token that two rotations have superseded reads nothing, so a request that is still under way
+    with it would be taken for logged out.
+    """
+    browser = browse()
+    browser.get("/login", {"user": user.pk})
+    slow = browse()
+    slow.cookies["sessionid"] = key_of(browser)
+    for _ in range(2):
+        with override_settings(SECRET_KEY=NEW_SECRET, SECRET_KEY_FALLBACKS=[SECRET]):
+            assert who(browser) == user.username
+        with override_settings(SECRET_KEY=SECRET, SECRET_KEY_FALLBACKS=[NEW_SECRET]):
+            assert who(browser) == user.username
+    with override_settings(SECRET_KEY_FALLBACKS=[NEW_SECRET]):
+        assert who(slow) == user.username
+
+
+@pytest.mark.parametrize(
+    ("fallbacks", "name", "tokens"),
+    [([], "cycle_key", 4), ([], "rotate", 4), ([SECRET], "rotate", 4), ([SECRET], "cycle_key", 2)],
+)
+def test_only_then_and_only_cycle_key_is_throttled(
+    fallbacks: list[str], name: str, tokens: int, user: Any
+) -> None:
+    client = Client()
+    client.get("/login", {"user": user.pk})
+    keys = {key_of(client)}
+    with override_settings(SECRET_KEY_FALLBACKS=fallbacks):
+        for how in (name, f"a{name}", name):
+            session = SessionStore(key_of(client))
+            result = getattr(session, how)()
+            if how.startswith("a"):
+                asyncio.run(result)
+            keys.add(str(session.session_key))
+            client.cookies["sessionid"] = session.session_key
+    assert len(keys) == tokens
 
 
 def test_a_request_that_loses_the_race_to_rotate_sends_no_cookie(

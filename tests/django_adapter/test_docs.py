@@ -31,7 +31,7 @@ def run_page() -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 def test_the_settings_pass_the_checks() -> None:
     settings, _ = run_page()
-    assert len(settings) == 3
+    assert len(settings) == 4
     for block in settings:
         with override_settings(**block):
             assert run_checks() == []

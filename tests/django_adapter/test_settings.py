@@ -182,6 +182,34 @@ def test_right_settings_pass_the_checks(store: RecordingStore) -> None:
         assert run_checks() == []
 
 
+def test_a_cookie_age_above_the_assurance_level_is_refused(store: RecordingStore) -> None:
+    with with_options(store, ASSURANCE="aal2"), override_settings(SESSION_COOKIE_AGE=3601):
+        [error] = run_checks()
+    assert error.id == "sessionstore.E001"
+    assert "SESSION_COOKIE_AGE=3601.0: aal2 has at most 3600 seconds" in error.msg
+
+
+@pytest.mark.parametrize(("set_here", "counts"), [({}, 900), ({"SESSION_COOKIE_AGE": 600}, 600)])
+def test_djangos_own_age_gives_way_to_the_assurance_level_and_a_shorter_one_counts(
+    store: RecordingStore, set_here: dict[str, Any], counts: int
+) -> None:
+    with with_options(store, ASSURANCE="aal3"), override_settings(**set_here):
+        assert get_manager().config.idle_timeout == counts
+        assert SessionStore().get_session_cookie_age() == counts
+        assert SessionStore().get_expiry_age() == counts
+
+
+def test_a_short_idle_timeout_by_which_readers_would_be_logged_out_is_a_warning(
+    store: RecordingStore,
+) -> None:
+    with with_options(store, ASSURANCE="aal2"):
+        assert [warning.id for warning in run_checks()] == ["sessionstore.W001"]
+        with override_settings(SESSION_SAVE_EVERY_REQUEST=True):
+            assert run_checks() == []
+    with with_options(store, ASSURANCE="aal1"):
+        assert run_checks() == []
+
+
 def test_serving_anonymously_needs_our_middleware(store: RecordingStore) -> None:
     plain = "tests.django_adapter.test_middleware.reads_the_session"
     with with_options(store, ON_UNAVAILABLE="anonymous"):

@@ -11,7 +11,9 @@ from rich.console import Console
 
 from tests.drill import report
 from tests.drill.running import Settings, run
-from tests.drill.scenarios import CONTROL, SCENARIOS, Scenario
+from tests.drill.scenario import Scenario
+from tests.drill.scenarios import CONTROL, SCENARIOS
+from tests.support.pages import put_into
 
 
 def main() -> int:
@@ -21,7 +23,7 @@ def main() -> int:
     settings = Settings(rate=options.rate, seconds=options.seconds, margin=options.margin)
     results = []
     for scenario in _chosen(options.only):
-        console.rule(f"{scenario.title}, durable={scenario.durable} ({scenario.name})")
+        console.rule(f"{scenario.title}, {scenario.setting} ({scenario.name})")
         result = run(scenario, settings, lambda text: console.print(text, markup=False))
         results.append(result)
         for line in [*result.misses(), *result.tally.findings[:10]]:
@@ -31,8 +33,9 @@ def main() -> int:
     if options.json:
         found = [result.as_json() for result in results]
         options.json.write_text(json.dumps(found, indent=1) + "\n")
-    if options.markdown:
-        report.put_into(options.markdown, report.markdown(rows))
+    for page in options.markdown:
+        shown = [row for row in rows if row["page"] == page.stem]
+        put_into(page, report.markdown(shown), "drill")
     missed = [result.scenario.name for result in results if result.misses()]
     if missed:
         console.print(f"Goals missed: {', '.join(missed)}", style="bold red")
@@ -71,7 +74,14 @@ def _parser() -> argparse.ArgumentParser:
             help=f"{text} (%(default)s)",
         )
     parser.add_argument("--json", type=Path, metavar="FILE", help="everything, to look into")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="the table for the docs")
+    parser.add_argument(
+        "--markdown",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PAGE",
+        help="docs/redis.md or docs/memcached.md, whose table is replaced; may be repeated",
+    )
     return parser
 
 

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from sessionstore.asgi import SessionMiddleware
-from tests.drill.views import COOKIE, respond
+from tests.drill.views import respond
+from tests.support.calling import COOKIE
 
 Message = MutableMapping[str, Any]
 

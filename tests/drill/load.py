@@ -8,9 +8,9 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from tests.drill.client import NoAnswer, Reply, Site
-from tests.drill.figures import Sample
 from tests.drill.ledger import Ghost, Outcome, Seen, Tally, User
+from tests.support.figures import Sample
+from tests.support.http_client import NoAnswer, Reply, Site
 
 USERS: Final = 2.0
 """For each request a second: so that a fault does not run out of users who are free."""

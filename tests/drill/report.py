@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.drill.figures import Sample, intervals, median, recovery
 from tests.drill.ledger import Tally
-from tests.drill.scenarios import Scenario, Story
+from tests.drill.scenario import Scenario, Story
+from tests.support.figures import Sample, intervals, median, recovery
 
 if TYPE_CHECKING:
     from tests.drill.running import Settings
 
 COLUMNS: Final = {
     "title": "drill",
-    "durable": "durable",
+    "setting": "setting",
     "reads": "reads",
     "writes": "writes",
     "errors": "errors",
@@ -32,9 +31,6 @@ COLUMNS: Final = {
     "verdict": "goals",
 }
 """Key of a row, and its heading. A zombie is a logout that was lost."""
-
-MARKS: Final = ("<!-- drill: begin -->", "<!-- drill: end -->")
-"""What ``--markdown`` writes between, in a page that has both."""
 
 _SECONDS: Final = {"window_median", "window_max", "recovery", "slowest_error", "promotion"}
 
@@ -70,14 +66,9 @@ class Result:
 
     @property
     def late(self) -> list[Sample]:
-        """Errors that are no 503 by the deadline; a write has two, one to load and one to store."""
+        """Errors that are no 503 by the deadline."""
         settings = self.settings
-        return [
-            each
-            for each in self.errors
-            if each.status != 503
-            or each.took > settings.timeout * (1 if each.kind == "read" else 2) + settings.margin
-        ]
+        return [e for e in self.errors if e.is_late(settings.timeout, settings.margin)]
 
     def misses(self) -> list[str]:
         """The goals that were missed, in words."""
@@ -105,8 +96,9 @@ class Result:
         tally = self.tally
         return {
             "name": self.scenario.name,
+            "page": self.scenario.page,
             "title": self.scenario.title,
-            "durable": self.scenario.durable,
+            "setting": self.scenario.setting,
             "reads": sum(sample.kind == "read" for sample in self.samples),
             "writes": sum(sample.kind == "write" for sample in self.samples),
             "errors": len(self.errors),
@@ -170,13 +162,6 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
     lines = [list(COLUMNS.values()), ["---"] * 2 + ["---:"] * (len(COLUMNS) - 2)]
     lines += [cells(row) for row in rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def put_into(page: Path, text: str) -> None:
-    """Between the page's marks, if it has them; else it is the page."""
-    before, begin, rest = (page.read_text() if page.exists() else "").partition(MARKS[0])
-    _, end, after = rest.partition(MARKS[1])
-    page.write_text(f"{before}{begin}\n\n{text}\n{end}{after}" if end else text)
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Any:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
-from tests.drill.client import Site
 from tests.drill.load import Load
 from tests.drill.report import Result
-from tests.drill.scenarios import PREFIX, Scenario, Story
-from tests.support.http_servers import HttpServer, serve_asgi, serve_wsgi
+from tests.drill.scenario import PREFIX, Scenario, Story
+from tests.support.http_client import Site
+from tests.support.http_servers import (
+    HttpServer,
+    serve_asgi,
+    serve_wsgi,
+    site_environment,
+)
+from tests.support.tasks import either
 
 SECRET: Final = "the drill's secret key, of more than 32 bytes"
 WARM_SECONDS: Final = 4.0
@@ -47,7 +53,10 @@ def run(scenario: Scenario, settings: Settings, tell: Callable[[str], None]) -> 
 
     with ExitStack() as stack:
         servers = stack.enter_context(scenario.servers())
-        env = environment(servers.url, scenario.durable, settings)
+        timeout = str(settings.timeout)
+        env = site_environment(
+            servers.url, SECRET, prefix=PREFIX, timeout=timeout, **scenario.options
+        )
         # Threads enough for each request to wait for its deadline, as an async site has by itself.
         threads = int(settings.rate * 2 * settings.timeout)
         keep = "75"  # seconds: connections must not be closed under a request's feet
@@ -85,18 +94,6 @@ def run(scenario: Scenario, settings: Settings, tell: Callable[[str], None]) -> 
         )
 
 
-def environment(url: str, durable: str, settings: Settings) -> dict[str, str]:
-    """What the sites are told."""
-    more = {"prefix": PREFIX, "timeout": str(settings.timeout)}
-    if durable != "0":
-        more["durable"] = durable
-    query = "&".join(f"{name}={value}" for name, value in more.items())
-    return {
-        "SESSIONSTORE_URL": f"{url}{'&' if '?' in url else '?'}{query}",
-        "SESSIONSTORE_SECRET_KEY": SECRET,
-    }
-
-
 async def _drive(
     load: Load,
     sites: list[Site],
@@ -109,10 +106,10 @@ async def _drive(
     running = asyncio.create_task(load.run())
     progress = asyncio.create_task(_progress(load, tell))
     try:
-        await _either(running, asyncio.sleep(WARM_SECONDS))
-        await _either(running, asyncio.to_thread(fault))
+        await either(running, asyncio.sleep(WARM_SECONDS))
+        await either(running, asyncio.to_thread(fault))
         so_far = time.monotonic() - began
-        await _either(running, asyncio.sleep(max(AFTER_SECONDS, settings.seconds - so_far)))
+        await either(running, asyncio.sleep(max(AFTER_SECONDS, settings.seconds - so_far)))
     finally:
         load.stop()
         await running
@@ -123,16 +120,6 @@ async def _drive(
     for site in sites:
         await site.close()
     return rate
-
-
-async def _either(running: asyncio.Task[None], other: Awaitable[object]) -> None:
-    """Wait for the second; should the first end before, it has failed."""
-    waiting = asyncio.ensure_future(other)
-    await asyncio.wait([running, waiting], return_when=asyncio.FIRST_COMPLETED)
-    if running.done():
-        waiting.cancel()
-        await running
-    await waiting
 
 
 async def _progress(load: Load, tell: Callable[[str], None]) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-COOKIE: Final = "sid"
+from typing import Any
 
 
 def respond(path: str, session: Any) -> tuple[int, dict[str, Any]]:

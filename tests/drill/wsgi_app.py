@@ -7,7 +7,8 @@ import os
 import flask
 
 from sessionstore.flask import SessionStore
-from tests.drill.views import COOKIE, respond
+from tests.drill.views import respond
+from tests.support.calling import COOKIE
 
 app = flask.Flask("drill")
 app.config.update(SECRET_KEY=os.environ["SESSIONSTORE_SECRET_KEY"], SESSION_COOKIE_NAME=COOKIE)

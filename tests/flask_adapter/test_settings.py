@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -108,11 +109,32 @@ VALUES: dict[str, Any] = {
     "subject_key": "user",
     "identity_keys": ("user",),
     "on_unavailable": "anonymous",
+    "assurance": "aal1",
     "secret_key": b"k" * 40,
     "secret_key_fallbacks": (b"f" * 40,),
     "encryption_keys": (b"e" * 40,),
     "encrypt": False,
 }
+
+
+@pytest.mark.parametrize("lifetime", [3601, timedelta(days=2)])
+def test_a_lifetime_above_the_assurance_level_is_refused(lifetime: Any) -> None:
+    app = app_with(
+        SESSIONSTORE_URL="memory://",
+        SESSIONSTORE_ASSURANCE="aal2",
+        PERMANENT_SESSION_LIFETIME=lifetime,
+    )
+    with pytest.raises(ConfigurationError, match=r"PERMANENT_SESSION_LIFETIME=.*at most 3600"):
+        SessionStore(app)
+
+
+def test_flasks_own_lifetime_gives_way_to_the_assurance_level_and_a_shorter_one_counts() -> None:
+    app = app_with(SESSIONSTORE_URL="memory://", SESSIONSTORE_ASSURANCE="aal2")
+    SessionStore(app)
+    for lifetime in (3600, 600):
+        settings = settings_of(app)
+        assert settings.permanent_lifetime == settings.manager.config.idle_timeout == lifetime
+        app.config["PERMANENT_SESSION_LIFETIME"] = 600
 
 
 def test_there_is_a_value_for_every_option() -> None:

@@ -9,7 +9,7 @@ from sessionstore.core.errors import StoreError
 from sessionstore.core.sealing import Sealer
 from sessionstore.core.state import Status
 from sessionstore.manager import SessionManager
-from tests.model.spec import Kept, Stored, Wanted
+from tests.model.spec import Kept, Stored, Wanted, signed_by
 from tests.model.stepping import Running
 
 if TYPE_CHECKING:
@@ -126,6 +126,16 @@ class Commit:
         wanted = self.wanted
         asked = wanted.rotate or (wanted.changes_hands and not self.unseen)
         return asked and self.proves(before)
+
+    def leaves_key_behind(self, before: Kept) -> bool:
+        """Whether the client's token is under a retired key, and no cookie can be sent."""
+        token, newest = self.request.token, self.request.server.keys[0]
+        return (
+            self.headers_sent
+            and self.proves(before)
+            and token is not None
+            and not signed_by(token, [newest])
+        )
 
     @property
     def touch_is_due(self) -> bool:

@@ -220,7 +220,14 @@ class Oracle:
         self._fresh(after, new_secret=new_secret)
         assert wanted.writes or commit.touch_is_due, "9: a read was written"
         key_id = commit.request.server.key_ids[0]
-        expected = following(before, wanted, after, key_id, new_secret=new_secret)
+        expected = following(
+            before,
+            wanted,
+            after,
+            key_id,
+            new_secret=new_secret,
+            leaves_key_behind=commit.leaves_key_behind(before),
+        )
         assert after == expected, "4, 9: not what was stored, with this request's changes"
 
     def _deleted(self, commit: Commit, handle: str, before: Stored) -> None:

@@ -224,9 +224,19 @@ def begun(wanted: Wanted, own: dict[str, Any], actual: Kept, key_id: bytes) -> K
 
 
 def following(
-    before: Kept, wanted: Wanted, actual: Kept, key_id: bytes, *, new_secret: bool
+    before: Kept,
+    wanted: Wanted,
+    actual: Kept,
+    key_id: bytes,
+    *,
+    new_secret: bool,
+    leaves_key_behind: bool,
 ) -> Kept:
-    """What a session must be after this commit. What is random is taken from what it is."""
+    """What a session must be after this commit. What is random is taken from what it is.
+
+    :param leaves_key_behind: whether the client's token is under a retired key and cannot be sent
+        anew: then the next request is to find that a touch is due
+    """
     after = replace(
         before,
         touched=max(before.touched, wanted.now),
@@ -234,8 +244,20 @@ def following(
         writes=(actual.writes[0], *before.writes[:3]),
         key_id=key_id,
     )
-    if not wanted.writes:
-        return after
+    if wanted.writes:
+        after = _written(after, before, wanted, actual, new_secret=new_secret)
+    if leaves_key_behind:
+        touched = max(before.touched, wanted.now - after.idle / 10)
+        after = replace(after, touched=_rounded(touched))
+    return after
+
+
+def _rounded(seconds: float) -> float:
+    """As a record keeps it, to the millisecond."""
+    return round(seconds * 1000) / 1000
+
+
+def _written(after: Kept, before: Kept, wanted: Wanted, actual: Kept, *, new_secret: bool) -> Kept:
     after = replace(after, attributes=wanted.merged(before))
     after = _with_deadlines(after, wanted)
     if wanted.changes_hands:

@@ -130,6 +130,9 @@ def _written(commit: Commit, effect: Effect, now: Kept, cookie: Cookie | None) -
         assert issued_at(request.token) == int(commit.wanted.now)
     elif request.secret == now.secret:
         assert request.token is not None and request.secret is not None
+        if commit.headers_sent:
+            assert cookie is None, "a cookie that cannot be sent"
+            return
         if cookie is None and after.browser and not commit.wanted.writes:
             # Only touched: a cookie that ends with the browser needs no other Max-Age.
             assert signed_by(request.token, [request.server.keys[0]]), "not signed anew"

@@ -5,6 +5,7 @@ They are in the product's flows, not in a store, so that every check meets the s
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -13,7 +14,16 @@ from typing import Any
 import pytest
 from itsdangerous.encoding import base64_decode
 
-from sessionstore.core import expiry, merge, opening, rotation, token, writing
+from sessionstore.core import (
+    expiry,
+    extensions,
+    merge,
+    opening,
+    rotation,
+    sealing,
+    token,
+    writing,
+)
 from sessionstore.core.cookies import Cookie
 from sessionstore.core.ending import Ending
 from sessionstore.core.errors import OutcomeUnknown, StoreError
@@ -25,6 +35,8 @@ from sessionstore.core.token import TokenSigner, secret_hash
 from sessionstore.core.verbs import Conflict, Exists, Missing, Version
 from sessionstore.core.writing import Writing
 from sessionstore.manager import SessionManager
+from sessionstore.stores.memcached.messages import Outcome, Reply
+from sessionstore.stores.memcached.meta import MetaParser
 from sessionstore.stores.memory import MemoryStore
 from sessionstore.stores.servers.channel import Channel
 
@@ -257,3 +269,73 @@ def cancelled_connection_put_back(patch: pytest.MonkeyPatch) -> None:
 def the_later_deadline_counts(patch: pytest.MonkeyPatch) -> None:
     """Of two requests that set deadlines at once, the one that commits last is obeyed."""
     patch.setattr(rotation, "_deadlines_differ", lambda record, base: False)
+
+
+def secret_stretched(patch: pytest.MonkeyPatch) -> None:
+    """The secret's hash is made slowly, like a password's, where there is one to compare with."""
+
+    def slow(secret: bytes) -> bytes:
+        hashlib.pbkdf2_hmac("sha256", secret, b"", 3000)
+        return token.secret_hash(secret)
+
+    patch.setattr(opening, "secret_hash", slow)
+
+
+def bad_secret_looked_up_again(patch: pytest.MonkeyPatch) -> None:
+    """A record that does not fit the token is read once more, in case it has changed."""
+    load = Opening.load
+
+    def twice(self: Any, state: State, now: float) -> Flow[None]:
+        key = None if state.token is None else self._verbs.key(state.token.handle)
+        yield from load(self, state, now)
+        if opening.BAD_SECRET in (what for what, _ in state.reports) and key is not None:
+            yield from self._verbs.load(key)
+
+    patch.setattr(Opening, "load", twice)
+
+
+def bad_secret_is_void(patch: pytest.MonkeyPatch) -> None:
+    """Whoever has the handle of a session that exists is told so: their writes are refused."""
+    load = Opening.load
+
+    def void(self: Any, state: State, now: float) -> Flow[None]:
+        token = state.token
+        yield from load(self, state, now)
+        if opening.BAD_SECRET in (what for what, _ in state.reports):
+            state.status, state.token = Status.VOID, token
+
+    patch.setattr(Opening, "load", void)
+
+
+def token_with_something_behind_it(patch: pytest.MonkeyPatch) -> None:
+    """What follows the signature is cut off: one token has many spellings."""
+    verify = TokenSigner.verify
+
+    def generous(self: Any, text: str, now: float) -> token.Token | None:
+        return verify(self, text[: token.TOKEN_LENGTH], now)
+
+    patch.setattr(TokenSigner, "verify", generous)
+
+
+def authenticator_not_compared(patch: pytest.MonkeyPatch) -> None:
+    """Whoever writes to the store writes the sessions."""
+    patch.setattr(sealing, "_verify", lambda key, context, body: body[: -sealing.TAG_BYTES])
+
+
+def depth_not_counted(patch: pytest.MonkeyPatch) -> None:
+    """A value may nest as deep as its bytes reach."""
+    patch.setattr(extensions, "MAX_DEPTH", 10**6)
+
+
+def half_a_reply_is_one(patch: pytest.MonkeyPatch) -> None:
+    """A line that has not ended yet is taken for a whole one."""
+    parse = MetaParser.next
+
+    def hasty(self: Any) -> Reply | None:
+        reply = parse(self)
+        if reply is None and self._buffer.startswith(b"EN "):
+            self._buffer.clear()
+            return Reply(Outcome.MISSING)
+        return reply
+
+    patch.setattr(MetaParser, "next", hasty)

@@ -20,6 +20,8 @@ from tests.concurrency.history import History
 from tests.concurrency.register import Register
 from tests.concurrency.sessions import Sessions as Spec
 from tests.concurrency.wing_gong import NotLinearizable, check
+from tests.fuzz.replay import CORPUS
+from tests.fuzz.targets import TARGETS
 from tests.model.machine import Sessions
 from tests.model.running import run_model
 from tests.planted import bugs
@@ -65,6 +67,13 @@ BY_THE_HISTORIES: list[tuple[Plant, By, Register | Spec]] = [
 BY_THE_HISTORIES_OF_A_BAD_NETWORK: list[tuple[Plant, By]] = [
     (bugs.merging_ones_own_lost_write, clients.by_threads),
     (bugs.lost_write_called_saved, clients.by_threads),
+]
+# Found by replaying the inputs that a fuzzer has kept.
+BY_THE_CORPUS: list[tuple[Plant, str]] = [
+    (bugs.token_with_something_behind_it, "token"),
+    (bugs.authenticator_not_compared, "record"),
+    (bugs.depth_not_counted, "codec"),
+    (bugs.half_a_reply_is_one, "memcached-meta"),
 ]
 EXAMPLES = 2000
 HISTORIES = 40
@@ -125,6 +134,21 @@ def test_the_histories_of_a_bad_network_find(
 
     plant(monkeypatch)
     assert any(is_rejected(history, Spec()) for history in histories())
+
+
+@pytest.mark.parametrize(
+    ("plant", "target"), BY_THE_CORPUS, ids=[plant.__name__ for plant, _ in BY_THE_CORPUS]
+)
+def test_the_corpus_finds(plant: Plant, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+    inputs = [path.read_bytes() for path in (CORPUS / target).iterdir()]
+
+    def replayed() -> None:
+        for data in (*inputs, *TARGETS[target].seeds()):
+            TARGETS[target].run(data)
+
+    with pytest.raises(AssertionError):
+        replayed()
 
 
 def is_rejected(history: History, spec: Register | Spec) -> bool:

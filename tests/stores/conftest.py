@@ -11,6 +11,7 @@ import pytest
 
 from tests.support import memcached_servers
 from tests.support.children import Child, accepts, on_free_port, require_binary, scratch_directory
+from tests.support.configuration_endpoint import ConfigurationEndpoint, DiscoveredCluster
 from tests.support.memcached_servers import MemcachedRing, MemcachedServer
 from tests.support.redis_topologies import (
     RedisCluster,
@@ -139,7 +140,8 @@ def memcached_mutual_tls_server() -> Iterator[MemcachedServer]:
 
 
 @pytest.fixture(scope="session")
-def memcached_ring() -> Iterator[MemcachedRing]:
-    """Three memcached that one store uses."""
-    with memcached_servers.run_memcached_ring(3) as ring:
-        yield ring
+def memcached_cluster(memcached_ring: MemcachedRing) -> Iterator[DiscoveredCluster]:
+    """The same three, as a configuration endpoint names them."""
+    with ConfigurationEndpoint() as endpoint:
+        endpoint.name(*memcached_ring.servers)
+        yield DiscoveredCluster(endpoint, memcached_ring.servers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sessionstore.core.errors import StoreUnavailable
-from sessionstore.stores.health import PROBE_SECONDS, Breaker, NodeHealth
+from sessionstore.stores.health import IDLE_SECONDS, PROBE_SECONDS, Breaker, NodeHealth
 
 PATIENCE = 0.5
 ERROR = StoreUnavailable("no reply in time", node="h:1")
@@ -68,6 +68,31 @@ def test_a_failed_probe_keeps_it_open_and_a_good_one_closes_it() -> None:
     assert breaker.admits(100.7)
     breaker.failed(100.8, ERROR)
     assert not breaker.is_open
+
+
+def test_a_burst_after_a_while_without_requests_is_not_refused() -> None:
+    """The server may be well again since, and there was nobody to see it (found by the soak)."""
+    breaker = dead(100.0)
+    later = 100.0 + PROBE_SECONDS + IDLE_SECONDS
+    assert all(breaker.admits(later) for _ in range(5))
+    breaker.succeeded()
+    assert breaker.admits(later)
+
+
+def test_the_first_failure_of_such_a_burst_opens_it_again() -> None:
+    breaker = dead(100.0)
+    later = 100.0 + PROBE_SECONDS + IDLE_SECONDS
+    assert breaker.admits(later)
+    breaker.failed(later + 0.2, ERROR)
+    assert not breaker.admits(later + 0.2)
+    assert breaker.admits(later + 0.2 + PROBE_SECONDS)
+
+
+def test_steady_requests_are_never_such_a_while() -> None:
+    """Not even if each probe takes long to fail: there is another one before."""
+    breaker = dead(100.0)
+    admitted = [breaker.admits(100.0 + step / 10) for step in range(100)]
+    assert sum(admitted) <= 10.0 / PROBE_SECONDS
 
 
 def test_what_it_tells() -> None:

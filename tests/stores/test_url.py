@@ -22,6 +22,9 @@ from tests.support.certificates import Certificates
 SECRET = "s3cr3t"
 
 
+BAD_HOSTS = ["a..b", "a" * 64, f"a.{'b' * 64}.c", f"{'a' * 60}." * 5, "a..", ".a"]
+
+
 @pytest.mark.parametrize(
     ("url", "location"),
     [
@@ -155,11 +158,31 @@ def test_parse(url: str, location: Location) -> None:
         ("memcached://h?db=1", "unknown option"),
         ("memcached://h?max_connections=0", "max_connections"),
         ("memcached://h?ca=x", "memcacheds://"),
+        ("memcached+discover://", "no host"),
+        (f"memcached+discover://u:{SECRET}@h,i", "takes one host"),
+        (f"memcached+discover://u:{SECRET}@h/0", "takes no path"),
+        ("memcached+discover://h?poll=0", "poll=0.0: give seconds, more than 0"),
+        ("memcached+discover://h?poll=inf", "give seconds"),
+        ("memcached+discover://h?poll=often", "poll='often'"),
+        ("memcached+discover://h?weights=1", "unknown option"),
+        ("memcached+discover://h?ca=x", "memcacheds.discover://"),
+        ("memcached://h?poll=60", "unknown option"),
+        *(
+            (f"{scheme}://h,{host}", rf"{scheme}\+discover:// instead")
+            for scheme in ("memcached", "memcacheds")
+            for host in (
+                "C.x1.cfg.use1.cache.amazonaws.com",
+                "c.x1.cfg.cnn1.cache.amazonaws.com.cn",
+            )
+        ),
         (f"memcached+unix://u:{SECRET}@h/s", "no host"),
         ("memcached+unix:///", "path"),
         ("memcached+unix:///s?ca=x", "needs TLS"),
         ("memcacheds://h?ca=/no/such/file", "memcacheds: ca=.*no such file"),
         ("memcacheds://h?insecure=1", "refused"),
+        # A name that no resolver takes: its labels have 1 to 63 bytes (RFC 1035, section 2.3.4).
+        *((f"redis://:{SECRET}@{host}", "the host is empty or malformed") for host in BAD_HOSTS),
+        *((f"memcached://{host}", "the host is empty or malformed") for host in BAD_HOSTS),
         # TLS.
         (f"redis://:{SECRET}@h?ca=x", "rediss://"),
         (f"rediss://:{SECRET}@h?ca=/no/such/file", "no such file"),
@@ -191,8 +214,6 @@ def test_parse(url: str, location: Location) -> None:
         *(
             (f"{scheme}://:{SECRET}@h", "not supported in this version")
             for scheme in (
-                "memcached+discover",
-                "memcacheds+discover",
                 "mysql+pymysql",
                 "valkey",
             )
@@ -227,6 +248,9 @@ def test_what_is_wrong_is_said(url: str, message: str) -> None:
         (f"memcached://u:{SECRET}@h:11211?timeout=2.5&prefix=a&max_connections=3", MemcachedStore),
         (f"memcached+unix://u:{SECRET}@/run/m.sock?prefix=a&protocol=meta", MemcachedStore),
         (f"memcacheds://u:{SECRET}@h?prefix=a&auth_optional=1", MemcachedStore),
+        (f"memcached+discover://u:{SECRET}@h:11212?prefix=a&poll=5", MemcachedStore),
+        ("memcacheds+discover://c.x1.cfg.use1.cache.amazonaws.com?prefix=a", MemcachedStore),
+        ("memcached://c.x1.0001.use1.cache.amazonaws.com?prefix=a", MemcachedStore),
         ("sqlite:///s.db?prefix=a&table=t", SqlStore),
         (f"postgresql+psycopg://u:{SECRET}@h/db?prefix=a", SqlStore),
         (f"postgresql://u:{SECRET}@/db?host=/run/postgresql&port=5433&prefix=a", SqlStore),
@@ -348,6 +372,8 @@ def test_every_scheme_can_be_opened() -> None:
         "memcached": "memcached://h",
         "memcacheds": "memcacheds://h",
         "memcached+unix": "memcached+unix:///s",
+        "memcached+discover": "memcached+discover://h",
+        "memcacheds+discover": "memcacheds+discover://h",
         "sqlite": "sqlite:///s.db",
         "postgresql": "postgresql://h/db",
         "postgresql+psycopg": "postgresql+psycopg://h/db",

@@ -160,6 +160,8 @@ def open_files() -> int:
 def watchers() -> int:
     """How many threads of this process follow topologies."""
     return sum(
-        thread.name.startswith(("sessionstore-sentinel", "sessionstore-cluster"))
+        thread.name.startswith(
+            ("sessionstore-sentinel", "sessionstore-cluster", "sessionstore-discovery")
+        )
         for thread in threading.enumerate()
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -10,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -50,11 +51,27 @@ def scratch_directory() -> Iterator[Path]:
 
 
 def free_port() -> int:
-    """A TCP port on loopback that was free a moment ago; see :func:`on_free_port`."""
+    """A TCP port on loopback that was free a moment ago, for what nobody need listen on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def lasting_port(offsets: Sequence[int] = (0,)) -> int:
+    """A port that was free a moment ago, below those that the kernel gives to outgoing connections.
+
+    So a server that is started again finds its own still free.
+
+    :param offsets: what else must be free, counted from it
+    """
+    chance = random.SystemRandom()
+    while True:
+        port = chance.randrange(11000, 22000)
+        with suppress(OSError), ExitStack() as stack:
+            for offset in offsets:
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port + offset))
+            return port
 
 
 class Child:
@@ -77,15 +94,22 @@ class Child:
         self.command = list(command)
         self._log = directory / f"{Path(self.command[0]).name}.log"
         self._stop_signal = stop_signal
+        self._env = None if env is None else {**os.environ, **env}
+        self._cwd = cwd or directory
+        self._user = user
+        self.start()
+
+    def start(self) -> None:
+        """Start it, once more after it has ended."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=None if env is None else {**os.environ, **env},
-                cwd=cwd or directory,
-                user=user,
+                env=self._env,
+                cwd=self._cwd,
+                user=self._user,
                 # Its own process group, so that its workers end with it.
                 start_new_session=True,
             )
@@ -131,7 +155,7 @@ def on_free_port(
     Somebody else may take the port between its choice and its use: then it is tried again.
     """
     for attempts_left in (2, 1, 0):
-        port = free_port()
+        port = lasting_port()
         child = start(port)
         try:
             child.wait_until(partial(ready, port))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import http.client
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.support.children import Child, on_free_port, scratch_directory
@@ -20,6 +21,24 @@ class HttpServer:
 
     url: str
     child: Child
+    answers: Callable[[], bool]
+
+    def restart(self) -> None:
+        """Start it again after it has ended, at the same address; until it answers."""
+        self.child.start()
+        self.child.wait_until(self.answers)
+
+
+def site_environment(url: str, secret: str, **options: str) -> dict[str, str]:
+    """From what a site takes its store and its key.
+
+    :param options: of the store, as in its URL
+    """
+    query = "&".join(f"{name}={value}" for name, value in options.items())
+    return {
+        "SESSIONSTORE_URL": f"{url}{'&' if '?' in url else '?'}{query}",
+        "SESSIONSTORE_SECRET_KEY": secret,
+    }
 
 
 @contextmanager
@@ -73,7 +92,7 @@ def _serve(
             )
 
         with on_free_port(start, lambda port: _responds(port, ready)) as (port, child):
-            yield HttpServer(f"http://127.0.0.1:{port}", child)
+            yield HttpServer(f"http://127.0.0.1:{port}", child, partial(_responds, port, ready))
 
 
 def _responds(port: int, path: str) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,13 +60,17 @@ class MemcachedServer:
         lines = self._ask(b"lru_crawler metadump hash\r\n")
         return [unquote_to_bytes(line.split(b" ")[0].removeprefix(b"key=")) for line in lines]
 
-    def _ask(self, request: bytes) -> list[bytes]:
+    def put(self, key: bytes, value: bytes, flags: int) -> None:
+        """Store a value on an open server on a Unix socket, past the store."""
+        self._ask(b"set %b %d 0 %d\r\n%b\r\n" % (key, flags, len(value), value), b"STORED\r\n")
+
+    def _ask(self, request: bytes, end: bytes = b"END\r\n") -> list[bytes]:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(10)
             connection.connect(str(self.socket))
             connection.sendall(request)
             reply = b""
-            while not reply.endswith(b"END\r\n"):
+            while not reply.endswith(end):
                 reply += connection.recv(65536)
         return reply.splitlines()[:-1]
 
@@ -120,7 +125,7 @@ def run_memcached_tls(*, sasl: bool = False, mutual: bool = False) -> Iterator[M
 
         def start(port: int) -> Child:
             listen = ["-l", "127.0.0.1", "-p", str(port), "-U", "0", *_as_root()]
-            return Child([program, *listen, "-Z", "-o", tls, *login], directory, env=env)
+            return _child([program, *listen, "-Z", "-o", tls, *login], directory, env)
 
         with on_free_port(start, accepts) as (port, child):
             url = f"memcacheds://{_login(password)}@localhost:{port}?ca={quote(str(files.ca))}"
@@ -138,7 +143,7 @@ def run_memcached_tcp(*options: str) -> Iterator[MemcachedServer]:
 
         def start(port: int) -> Child:
             listen = ["-l", "127.0.0.1", "-p", str(port), "-U", "0", *_as_root()]
-            return Child([program, *listen, *options], directory)
+            return _child([program, *listen, *options], directory)
 
         with on_free_port(start, accepts) as (port, child):
             yield MemcachedServer(f"memcached://127.0.0.1:{port}", ("127.0.0.1", port), child)
@@ -170,13 +175,19 @@ def _on_unix_socket(
 ) -> Iterator[tuple[Path, Child]]:
     program = require_binary("memcached", "memcached")
     path = directory / "memcached.sock"
-    child = Child([program, "-s", str(path), "-U", "0", *_as_root(), *options], directory, env=env)
+    child = _child([program, "-s", str(path), "-U", "0", *_as_root(), *options], directory, env)
     try:
         # Bound and listening at once: there is no moment between.
         child.wait_until(path.exists)
         yield path, child
     finally:
         child.stop()
+
+
+def _child(command: Sequence[str], directory: Path, env: Mapping[str, str] | None = None) -> Child:
+    # Asked politely, it ends at the next tick of its clock: up to a second later. It has nothing
+    # to put away.
+    return Child(command, directory, env=env, stop_signal=signal.SIGKILL)
 
 
 def _as_root() -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Callable
 from struct import Struct
 from types import TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 HEADER = Struct("!BBHBBHIIQ")
 OPCODES = {
@@ -21,8 +22,16 @@ OPCODES = {
     0x20: "mechanisms",
     0x21: "auth",
     0x22: "step",
+    0x60: "config",
 }
-WORDS = {b"mg": "get", b"md": "delete", b"mn": "noop", b"version": "version", b"stats": "stats"}
+WORDS = {
+    b"mg": "get",
+    b"md": "delete",
+    b"mn": "noop",
+    b"version": "version",
+    b"stats": "stats",
+    b"config": "config",
+}
 
 
 class Asked(NamedTuple):
@@ -46,17 +55,27 @@ class ScriptedMemcached:
     ``requests`` has what ``answer`` got, in order; ``said`` has every byte that arrived.
     """
 
-    def __init__(self, protocol: str, answer: Answer | bytes, *, greeting: bool = True) -> None:
+    def __init__(
+        self,
+        protocol: str,
+        answer: Answer | bytes,
+        *,
+        greeting: bool = True,
+        tls: ssl.SSLContext | None = None,
+        port: int = 0,
+    ) -> None:
         self.protocol = protocol
         self.answer: Answer = answer if callable(answer) else lambda asked: answer
         self.greeting = greeting
         self.requests: list[Asked] = []
         self.said = b""
         self.connections = 0
+        self.port = port
+        self._tls = tls
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
-    def __enter__(self) -> ScriptedMemcached:
+    def __enter__(self) -> Self:
         self._thread.start()
         assert self._ready.wait(10)
         return self
@@ -78,8 +97,8 @@ class ScriptedMemcached:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        server = await asyncio.start_server(self._client, "127.0.0.1", 0)
-        self.port: int = server.sockets[0].getsockname()[1]
+        server = await asyncio.start_server(self._client, "127.0.0.1", self.port, ssl=self._tls)
+        self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()
         server.close()
@@ -146,7 +165,7 @@ class ScriptedMemcached:
     ) -> bytes:
         """A reply of the binary protocol."""
         opcode = next(number for number, name in OPCODES.items() if name == asked.name)
-        extras = bytes(4) if asked.name == "get" and not status else b""
+        extras = bytes(4) if asked.name in {"get", "config"} and not status else b""
         size = len(extras) + len(key) + len(value)
         header = (0x81, opcode, len(key), len(extras), 0, status, size, asked.opaque, cas)
         return HEADER.pack(*header) + extras + key + value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from sessionstore.testing import FaultProxy
 from tests.support.scripted_redis import ScriptedRedis
 
 MASTER = b"*2\r\n$4\r\nrole\r\n$6\r\nmaster\r\n"
@@ -30,11 +31,11 @@ class Saying(ScriptedRedis):
 class ScriptedSentinel(ScriptedRedis):
     """Names a primary, as of a configuration epoch."""
 
-    def __init__(self, primary: ScriptedRedis, epoch: int, port: int = 0) -> None:
+    def __init__(self, primary: ScriptedRedis | FaultProxy, epoch: int, port: int = 0) -> None:
         self.name(primary, epoch)
         super().__init__(self._answer, port)
 
-    def name(self, primary: ScriptedRedis, epoch: int) -> None:
+    def name(self, primary: ScriptedRedis | FaultProxy, epoch: int) -> None:
         """From now on."""
         self._primary, self._epoch = primary, epoch
         self.asked = 0

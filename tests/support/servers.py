@@ -146,8 +146,11 @@ class PostgresServer:
 
 
 @contextmanager
-def run_postgres() -> Iterator[PostgresServer]:
-    """PostgreSQL on a TCP port of loopback: no passwords, and not safe against power cuts."""
+def run_postgres(*settings: str) -> Iterator[PostgresServer]:
+    """PostgreSQL on a TCP port of loopback: no passwords, and not safe against power cuts.
+
+    :param settings: ``"name=value"`` each; of several for one name the last counts
+    """
     initdb = require_binary("initdb", "postgresql")
     program = require_binary("postgres", "postgresql")
     # It refuses to run as root; Debian's package has made a user for it.
@@ -167,27 +170,22 @@ def run_postgres() -> Iterator[PostgresServer]:
 
         def start(port: int) -> Child:
             listen = ["-p", str(port), "-k", str(directory), "-h", "127.0.0.1"]
-            hasty = [
-                "-c",
-                "fsync=off",
-                "-c",
-                "synchronous_commit=off",
-                "-c",
-                "full_page_writes=off",
-            ]
+            hasty = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+            lines = [part for line in (*hasty, *settings) for part in ("-c", line)]
             # SIGINT is its "fast" shutdown: SIGTERM waits for clients to leave.
             return Child(
-                [program, "-D", str(data), *listen, *hasty],
+                [program, "-D", str(data), *listen, *lines],
                 directory,
                 user=user,
                 stop_signal=signal.SIGINT,
             )
 
-        with on_free_port(start, _postgres_ready) as (port, child):
+        with on_free_port(start, postgres_ready) as (port, child):
             yield PostgresServer(f"postgresql+psycopg://tests@127.0.0.1:{port}/postgres", child)
 
 
-def _postgres_ready(port: int) -> bool:
+def postgres_ready(port: int) -> bool:
+    """Whether it takes clients."""
     try:
         # It accepts connections, and refuses them, before it is ready.
         psycopg.connect(host="127.0.0.1", port=port, user="tests", dbname="postgres").close()

@@ -7,57 +7,30 @@ exceptions; but cookies, headers and bodies go through each framework whole, as 
 
 from __future__ import annotations
 
-import asyncio
 import functools
-import io
 import itertools
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 from sessionstore import Store, open_store
+from tests.support.calling import COOKIE, Answer, asgi_send, run_in_thread, wsgi_send
+from tests.support.cancelling import cancellable
 
 SECRET = "a secret of thirty-two bytes or more, for tests"
-COOKIE = "sid"
+MARK = {"m": "never-to-be-shown"}
+"""An attribute that :func:`begun` adds to sessions: nothing may print its value."""
 
 Action = Callable[[Any], Any]
+Observer = Callable[["Site", "bytes | None", Answer], None]
+observers: list[Observer] = []
+"""Told of each request when it is over: which site's, its Cookie header, the answer."""
+
 _actions: dict[str, tuple[Action, dict[str, Any]]] = {}
 _numbers = itertools.count()
-
-
-@dataclass
-class Answer:
-    """What a request got.
-
-    :param result: what the action returned; None if it was not reached
-    """
-
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
-    result: Any = None
-    error: BaseException | None = None
-
-    def header(self, name: str) -> str | None:
-        """All values of a header, joined; None if there are none."""
-        values = [value for key, value in self.headers if key.lower() == name.lower()]
-        return ", ".join(values) if values else None
-
-    @property
-    def set_cookies(self) -> list[str]:
-        """Every Set-Cookie of the session's cookie."""
-        return [
-            value.strip()  # Django's own begins with a space
-            for key, value in self.headers
-            if key.lower() == "set-cookie" and value.strip().startswith(f"{COOKIE}=")
-        ]
-
-    @property
-    def varies(self) -> bool:
-        """Whether the answer varies by cookie."""
-        return "cookie" in (self.header("Vary") or "").lower()
 
 
 def run_action(number: str, session: Any) -> None:
@@ -70,19 +43,51 @@ def run_action(number: str, session: Any) -> None:
         raise
 
 
+def print_session(number: str, session: Any) -> None:
+    """Note what would be seen of a session if somebody printed it, and what it knows.
+
+    Not where that would count as the application's use of the session.
+    """
+    state = getattr(session, "state", None) or getattr(session, "_state", None)
+    parts = [session, str(session), state]
+    parts += [getattr(state, name, None) for name in ("token", "record", "failure", "reports")]
+    _actions[number][1]["reprs"] = [repr(part) for part in parts]
+
+
+def begun(site: Site, **values: Any) -> Browser:
+    """Somebody whose session holds these values, and :data:`MARK`."""
+    browser = site.browser()
+    browser.do(lambda session: session.update(MARK | values))
+    return browser
+
+
+def look(session: Any) -> dict[str, Any]:
+    """What a session holds, without :data:`MARK`."""
+    return {name: value for name, value in session.items() if name not in MARK}
+
+
 class Site(ABC):
     """One framework's site.
 
     :param store: an open store, or a URL to open here
+    :param cookie_name: with the prefix ``__Host-`` the cookie gets what that needs
     :param settings: ``SessionConfig`` settings in lower case, and ``secret_key_fallbacks``
     """
 
     name: str
 
-    def __init__(self, store: Store | str, secret: str = SECRET, **settings: Any) -> None:
+    def __init__(
+        self,
+        store: Store | str,
+        secret: str = SECRET,
+        cookie_name: str = COOKIE,
+        **settings: Any,
+    ) -> None:
         self._owned = isinstance(store, str)
         self.store = open_store(store) if isinstance(store, str) else store
         self.secret = secret
+        self.cookie_name = cookie_name
+        self.secure = cookie_name.startswith("__Host-")
         self.settings = settings
 
     def request(self, action: Action, cookie: bytes | None = None) -> Answer:
@@ -90,20 +95,35 @@ class Site(ABC):
 
         :param cookie: the whole raw Cookie header
         """
-        number = str(next(_numbers))
+        with self._carrying(action, cookie) as (number, answers):
+            answers.append(self.send(number, cookie))
+        return answers[0]
+
+    @contextmanager
+    def _carrying(self, action: Action, cookie: bytes | None) -> Iterator[tuple[str, list[Answer]]]:
+        """The action's number; to the answer is added what became of it."""
+        number, answers = str(next(_numbers)), list[Answer]()
         outcome: dict[str, Any] = {}
         _actions[number] = (action, outcome)
         try:
-            answer = self.send(number, cookie)
+            yield number, answers
         finally:
             del _actions[number]
+        answer = answers[0]
+        answer.cookie_name = self.cookie_name
         answer.result = outcome.get("result")
         answer.error = outcome.get("error", answer.error)
-        return answer
+        answer.reprs = outcome.get("reprs", [])
+        for observer in observers:
+            observer(self, cookie, answer)
 
     @abstractmethod
     def send(self, number: str, cookie: bytes | None) -> Answer:
         """Carry the request through the framework."""
+
+    def serving(self) -> AbstractContextManager[None]:
+        """Many requests are quicker in this block, and may come from many threads."""
+        return nullcontext()
 
     def close(self) -> None:
         """Release what the site holds."""
@@ -113,6 +133,24 @@ class Site(ABC):
     def browser(self) -> Browser:
         """A client with a cookie jar."""
         return Browser(self)
+
+
+class AsyncSite(Site):
+    """A site that runs on an event loop: each request on a new one, or many on one."""
+
+    def send(self, number: str, cookie: bytes | None) -> Answer:
+        answer: Answer = run_in_thread(self.asend(number, cookie))
+        return answer
+
+    async def arequest(self, action: Action, cookie: bytes | None = None) -> Answer:
+        """:meth:`request` on the loop that runs."""
+        with self._carrying(action, cookie) as (number, answers):
+            answers.append(await self.asend(number, cookie))
+        return answers[0]
+
+    @abstractmethod
+    async def asend(self, number: str, cookie: bytes | None) -> Answer:
+        """Carry the request through the framework."""
 
 
 @dataclass
@@ -125,8 +163,17 @@ class Browser:
 
     def get(self, action: Action = lambda session: None) -> Answer:
         """Send a request and keep what it sets."""
-        header = None if self.cookie is None else f"{COOKIE}={self.cookie}".encode()
-        answer = self.site.request(action, header)
+        return self._keep(self.site.request(action, self._header()))
+
+    async def aget(self, action: Action = lambda session: None) -> Answer:
+        """:meth:`get` on the loop that runs."""
+        assert isinstance(self.site, AsyncSite)
+        return self._keep(await self.site.arequest(action, self._header()))
+
+    def _header(self) -> bytes | None:
+        return None if self.cookie is None else f"{self.site.cookie_name}={self.cookie}".encode()
+
+    def _keep(self, answer: Answer) -> Answer:
         for value in answer.set_cookies:
             self.cookie = cookie_value(value)
         self.last = answer
@@ -156,122 +203,23 @@ def cookie_value(set_cookie: str) -> str | None:
     return value
 
 
-# -- the three --
-
-
-def wsgi_send(app: Any, number: str, cookie: bytes | None) -> Answer:
-    """Call a WSGI app."""
-    environ: dict[str, Any] = {
-        "REQUEST_METHOD": "GET",
-        "SCRIPT_NAME": "",
-        "PATH_INFO": "/",
-        "QUERY_STRING": "",
-        "SERVER_NAME": "testserver",
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "HTTP_HOST": "testserver",
-        "HTTP_X_ACTION": number,
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(),
-        "wsgi.errors": io.StringIO(),
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
-    }
-    if cookie is not None:
-        environ["HTTP_COOKIE"] = cookie.decode("latin-1")
-    began: dict[str, Any] = {}
-
-    def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        began.update(status=int(status.split(maxsplit=1)[0]), headers=list(headers))
-
-    body = app(environ, start_response)
-    try:
-        content = b"".join(body)
-    finally:
-        if hasattr(body, "close"):
-            body.close()
-    return Answer(began["status"], began["headers"], content)
-
-
-async def asgi_send(app: Any, number: str, cookie: bytes | None) -> Answer:
-    """Call an ASGI app."""
-    headers = [(b"host", b"testserver"), (b"x-action", number.encode())]
-    if cookie is not None:
-        headers.append((b"cookie", cookie))
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "http",
-        "path": "/",
-        "raw_path": b"/",
-        "query_string": b"",
-        "root_path": "",
-        "headers": headers,
-        "client": ("127.0.0.1", 1),
-        "server": ("testserver", 80),
-        "state": {},
-    }
-    answer = Answer(0, [], b"")
-    requested = False
-
-    async def receive() -> dict[str, Any]:
-        nonlocal requested
-        if requested:
-            await asyncio.Event().wait()
-        requested = True
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            answer.status = message["status"]
-            answer.headers = [
-                (key.decode("latin-1"), value.decode("latin-1"))
-                for key, value in message.get("headers", [])
-            ]
-        elif message["type"] == "http.response.body":
-            answer.body += message.get("body", b"")
-
-    try:
-        await app(scope, receive, send)
-    except Exception as error:  # noqa: BLE001 - as a server does
-        # A server answers 500 if nothing was sent yet; Starlette has done so and raises again.
-        answer.error = error
-        answer.status = answer.status or 500
-    return answer
-
-
-def run_in_thread(coroutine: Any) -> Any:
-    """Run a coroutine on an event loop of its own, also from inside another one."""
-    result: list[Any] = []
-
-    def work() -> None:
-        result.append(asyncio.run(coroutine))
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    return result[0]
-
-
 class FlaskSite(Site):
     name = "flask"
 
-    def __init__(self, store: Store | str, secret: str = SECRET, **settings: Any) -> None:
-        super().__init__(store, secret, **settings)
+    def __init__(self, store: Store | str, *arguments: str, **settings: Any) -> None:
+        super().__init__(store, *arguments, **settings)
+        settings = self.settings
         import flask
 
         from sessionstore.flask import SessionStore
 
         app = flask.Flask("site")
-        app.config["SECRET_KEY"] = secret
+        app.config["SECRET_KEY"] = self.secret
         fallbacks = settings.pop("secret_key_fallbacks", None)
         if fallbacks is not None:
             app.config["SECRET_KEY_FALLBACKS"] = list(fallbacks)
-        app.config["SESSION_COOKIE_NAME"] = COOKIE
+        app.config["SESSION_COOKIE_NAME"] = self.cookie_name
+        app.config["SESSION_COOKIE_SECURE"] = self.secure
         app.config["SESSIONSTORE_STORE"] = self.store
         app.config.update({f"SESSIONSTORE_{name.upper()}": settings[name] for name in settings})
         SessionStore(app)
@@ -281,17 +229,22 @@ class FlaskSite(Site):
             run_action(flask.request.headers["X-Action"], flask.session)
             return "done"
 
+        @app.teardown_request
+        def end(error: BaseException | None) -> None:
+            print_session(flask.request.headers["X-Action"], flask.session)
+
         self.app = app
 
     def send(self, number: str, cookie: bytes | None) -> Answer:
         return wsgi_send(self.app.wsgi_app, number, cookie)
 
 
-class StarletteSite(Site):
+class StarletteSite(AsyncSite):
     name = "starlette"
 
-    def __init__(self, store: Store | str, secret: str = SECRET, **settings: Any) -> None:
-        super().__init__(store, secret, **settings)
+    def __init__(self, store: Store | str, *arguments: str, **settings: Any) -> None:
+        super().__init__(store, *arguments, **settings)
+        settings = self.settings
         from starlette.applications import Starlette
         from starlette.middleware import Middleware
         from starlette.requests import Request
@@ -302,7 +255,10 @@ class StarletteSite(Site):
 
         async def view(request: Request) -> Response:
             # Not `request.session`, which says by itself that the session was accessed.
-            run_action(request.headers["X-Action"], request.scope["session"])
+            try:
+                run_action(request.headers["X-Action"], request.scope["session"])
+            finally:
+                print_session(request.headers["X-Action"], request.scope["session"])
             return PlainTextResponse("done")
 
         self.app = Starlette(
@@ -310,57 +266,115 @@ class StarletteSite(Site):
             middleware=[
                 Middleware(
                     SessionMiddleware,
-                    secret_key=secret,
-                    session_cookie=COOKIE,
+                    secret_key=self.secret,
+                    session_cookie=self.cookie_name,
+                    https_only=self.secure,
                     store=self.store,
                     **settings,
                 )
             ],
         )
+        # Starlette leaves this to the first request, or the server's lifespan.
+        self.app.middleware_stack = self.app.build_middleware_stack()
 
-    def send(self, number: str, cookie: bytes | None) -> Answer:
-        answer: Answer = run_in_thread(asgi_send(self.app, number, cookie))
-        return answer
+    async def asend(self, number: str, cookie: bytes | None) -> Answer:
+        return await cancellable(asgi_send(self.app, number, cookie))
 
 
 class DjangoSite(Site):
-    """Django under our middleware."""
+    """Django under our middleware, on WSGI."""
 
     name = "django"
-    middleware = "sessionstore.django.SessionMiddleware"
+    middleware: tuple[str, ...] = ("sessionstore.django.SessionMiddleware",)
 
-    def __init__(self, store: Store | str, secret: str = SECRET, **settings: Any) -> None:
-        super().__init__(store, secret, **settings)
+    def __init__(self, store: Store | str, *arguments: str, **settings: Any) -> None:
+        super().__init__(store, *arguments, **settings)
+        settings = self.settings
         from tests.support import django_project
 
         django_project.configure()
-        from django.core.handlers.wsgi import WSGIHandler
-        from django.http import HttpRequest, HttpResponse
         from django.test import override_settings
         from django.urls import path
-
-        def view(request: HttpRequest) -> HttpResponse:
-            run_action(request.headers["X-Action"], request.session)
-            return HttpResponse("done")
 
         # Django's own way to have a read count as activity, and its name for the keys.
         every = settings.pop("touch_on_read", False)
         fallbacks = list(settings.pop("secret_key_fallbacks", ()))
-        self._overridden = functools.partial(
+        self._override = functools.partial(
             override_settings,
-            ROOT_URLCONF=(path("", view),),
-            MIDDLEWARE=[self.middleware],
-            SECRET_KEY=secret,
+            ROOT_URLCONF=(path("", self._make_view()),),
+            MIDDLEWARE=list(self.middleware),
+            SECRET_KEY=self.secret,
             SECRET_KEY_FALLBACKS=fallbacks,
             SESSION_ENGINE="sessionstore.django",
-            SESSION_COOKIE_NAME=COOKIE,
+            SESSION_COOKIE_NAME=self.cookie_name,
+            SESSION_COOKIE_SECURE=self.secure,
             SESSION_SAVE_EVERY_REQUEST=every,
             SESSIONSTORE={"STORE": self.store}
             | {name.upper(): settings[name] for name in settings},
         )
-        with self._overridden():
-            self._handler = WSGIHandler()
+        self._lock = threading.Lock()
+        self._requests = 0
+        self._overriding: Any = None
+        with self.serving():
+            self._handler = self._make_handler()
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Settings are the process's: the first of several requests sets them, the last unsets."""
+        with self._lock:
+            self._requests += 1
+            if self._requests == 1:
+                self._overriding = self._override()
+                self._overriding.enable()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._requests -= 1
+                if not self._requests:
+                    self._overriding.disable()
+
+    def _make_handler(self) -> Any:
+        from django.core.handlers.wsgi import WSGIHandler
+
+        return WSGIHandler()
+
+    def _make_view(self) -> Any:
+        return self._respond
+
+    def _respond(self, request: Any) -> Any:
+        from django.http import HttpResponse
+
+        try:
+            run_action(request.headers["X-Action"], request.session)
+        finally:
+            print_session(request.headers["X-Action"], request.session)
+        return HttpResponse("done")
 
     def send(self, number: str, cookie: bytes | None) -> Answer:
-        with self._overridden():
+        with self.serving():
             return wsgi_send(self._handler, number, cookie)
+
+
+class AsyncDjangoSite(AsyncSite, DjangoSite):
+    """Django under our middleware, on ASGI."""
+
+    name = "django-async"
+    # Each request runs in a task of Django's own, so that is where it is cancelled.
+    middleware = ("tests.support.cancelling.django_middleware", *DjangoSite.middleware)
+
+    def _make_handler(self) -> Any:
+        from django.core.handlers.asgi import ASGIHandler
+
+        return ASGIHandler()
+
+    def _make_view(self) -> Any:
+        async def view(request: Any) -> Any:
+            await request.session.aget("anything")  # the action finds it loaded
+            return self._respond(request)
+
+        return view
+
+    async def asend(self, number: str, cookie: bytes | None) -> Answer:
+        with self.serving():
+            return await asgi_send(self._handler, number, cookie)

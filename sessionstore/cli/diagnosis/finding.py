@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import IntEnum
 from typing import Any
 
@@ -61,3 +62,13 @@ def in_bytes(number: float) -> str:
         number /= 1024
         units.pop()
     return f"{number:.3g} {units[-1]}"
+
+
+def in_time(seconds: float) -> str:
+    """A span that can be read.
+
+    >>> in_time(90), in_time(3 * 86_400.5)
+    ('0:01:30', '3 days')
+    """
+    days = int(seconds) // 86_400
+    return f"{days} days" if days > 1 else str(timedelta(seconds=int(seconds)))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Final
 
 from sessionstore.cli.diagnosis.access import is_local, judge_link
-from sessionstore.cli.diagnosis.finding import Finding, Severity, in_bytes
+from sessionstore.cli.diagnosis.finding import Finding, Severity, in_bytes, in_time
 from sessionstore.core.config import SessionConfig
 from sessionstore.stores.facts import MemcachedFacts
 
@@ -25,6 +24,7 @@ def judge_memcached(facts: MemcachedFacts) -> list[Finding]:
         *_version(facts),
         *_eviction(facts),
         *_headroom(facts),
+        *_hit_rate(facts),
         *_item_size(facts),
         _persistence(facts),
         *_connections(facts),
@@ -34,7 +34,7 @@ def judge_memcached(facts: MemcachedFacts) -> list[Finding]:
 
 
 def _version(facts: MemcachedFacts) -> Iterator[Finding]:
-    match = re.match(r"memcached (\d+)\.(\d+)", facts.server or "")
+    match = re.match(r"memcached (\d{1,9})\.(\d{1,9})", facts.server or "")
     if match is None:
         return
     if (int(match[1]), int(match[2])) < NEEDED:
@@ -51,7 +51,7 @@ def _version(facts: MemcachedFacts) -> Iterator[Finding]:
 
 def _eviction(facts: MemcachedFacts) -> Iterator[Finding]:
     if facts.evicted:
-        since = f" in {_span(facts.uptime)}" if facts.uptime else ""
+        since = f" in {in_time(facts.uptime)}" if facts.uptime else ""
         yield Finding(
             "eviction",
             Severity.ERROR,
@@ -96,6 +96,19 @@ def _headroom(facts: MemcachedFacts) -> Iterator[Finding]:
     )
 
 
+def _hit_rate(facts: MemcachedFacts) -> Iterator[Finding]:
+    if facts.hits is None or facts.misses is None or not facts.hits + facts.misses:
+        return
+    loads = facts.hits + facts.misses
+    yield Finding(
+        "hit-rate",
+        Severity.OK,
+        f"{facts.hits / loads:.1%} of {loads:,} loads have found what they asked for. The others"
+        " were of sessions that had ended, or were evicted, or lost with an earlier start of this"
+        " server; and the questions of this command.",
+    )
+
+
 def _item_size(facts: MemcachedFacts) -> Iterator[Finding]:
     if facts.item_size is None:
         return
@@ -115,7 +128,7 @@ def _item_size(facts: MemcachedFacts) -> Iterator[Finding]:
 
 
 def _persistence(facts: MemcachedFacts) -> Finding:
-    up = f" This one has been up for {_span(facts.uptime)}." if facts.uptime else ""
+    up = f" This one has been up for {in_time(facts.uptime)}." if facts.uptime else ""
     return Finding(
         "persistence",
         Severity.NOTE,
@@ -154,8 +167,3 @@ def _user(facts: MemcachedFacts) -> Iterator[Finding]:
         "Start it with -Y FILE or with SASL (-S), or see to it that nobody else reaches it: a"
         " firewall, a Unix socket, client certificates.",
     )
-
-
-def _span(seconds: float) -> str:
-    whole = timedelta(seconds=int(seconds))
-    return f"{whole.days} days" if whole.days > 1 else str(whole)

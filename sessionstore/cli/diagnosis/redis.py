@@ -36,7 +36,7 @@ def judge_redis(facts: RedisFacts) -> list[Finding]:
 
 
 def _version(facts: RedisFacts) -> Iterator[Finding]:
-    match = re.fullmatch(r"(\w+) (\d+)\.(\d+)(?:\.(\d+))?.*", facts.server or "")
+    match = re.fullmatch(r"(\w+) (\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?.*", facts.server or "")
     if match is None:
         return
     version = tuple(int(part) for part in match.groups()[1:] if part)

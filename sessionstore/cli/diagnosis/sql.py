@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Final
 
 from sessionstore.cli.diagnosis.access import judge_link
-from sessionstore.cli.diagnosis.finding import Finding, Severity
+from sessionstore.cli.diagnosis.finding import Finding, Severity, in_time
 from sessionstore.stores.facts import COUNT_LIMIT, SqlFacts
 
 PURGE_INTERVAL: Final = 86_400
@@ -29,7 +28,7 @@ def _expired(facts: SqlFacts) -> Iterator[Finding]:
         yield Finding("purge", Severity.OK, "No expired row waits to be purged.")
         return
     rows = "row waits" if facts.expired == 1 else "rows wait"
-    since = f", the oldest for {_span(facts.oldest)}" if facts.oldest is not None else ""
+    since = f", the oldest for {in_time(facts.oldest)}" if facts.oldest is not None else ""
     many = f"{facts.expired:,}{' or more' if facts.expired >= COUNT_LIMIT else ''}"
     seen = f"{many} expired {rows} to be purged{since}."
     # Twice, so that a purge that is due just now is no warning.
@@ -42,11 +41,6 @@ def _expired(facts: SqlFacts) -> Iterator[Finding]:
         )
     else:
         yield Finding("purge", Severity.OK, seen)
-
-
-def _span(seconds: float) -> str:
-    whole = timedelta(seconds=int(seconds))
-    return f"{whole.days} days" if whole.days > 1 else str(whole)
 
 
 def _file(facts: SqlFacts) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""``memcached://``, ``memcacheds://``, ``memcached+unix://``: sessions in Memcached.
+"""``memcached://``, ``memcached+discover://`` and others: sessions in Memcached.
 
 Set-up: servers of version 1.6 or later (tested: 1.6.18), with CAS (the default) and with more
 memory than its sessions need; ``sessionstore doctor`` looks at it.
@@ -21,6 +21,10 @@ membership.py    which servers are left out, where a lost one's share goes to th
 notes.py         what the application's processes tell each other about that
 vigil.py         the threads that look at the servers for it
 spread.py        the four verbs where a session may be on the next server
+copies.py        the four verbs where each session is on two servers
+discovery.py     servers that a configuration endpoint names (ElastiCache's Auto Discovery)
+nodelist.py      what such an endpoint says
+everywhere.py    deleting where servers come and go
 routing.py       one command: which server, repetition; for both transports
 blocking.py      the sync transport: a pool of links for each server
 channel.py       one asyncio connection

@@ -13,6 +13,7 @@ from typing import Final
 from sessionstore.stores.memcached.messages import (
     LARGEST_VALUE,
     MOST_STATS,
+    STORING,
     VALUED,
     Malformed,
     Outcome,
@@ -29,6 +30,7 @@ LARGEST_BODY: Final = LARGEST_VALUE + 1024
 
 _OPCODES: Final = {
     Verb.GET: 0x00,
+    Verb.SET: 0x01,
     Verb.ADD: 0x02,
     # With a CAS number it compares. REPLACE and not SET, which would create if that were 0.
     Verb.REPLACE: 0x03,
@@ -36,6 +38,7 @@ _OPCODES: Final = {
     Verb.NOOP: 0x0A,
     Verb.VERSION: 0x0B,
     Verb.STATS: 0x10,
+    Verb.CONFIGURATION: 0x60,
     Verb.MECHANISMS: 0x20,
     Verb.AUTH: 0x21,
     Verb.STEP: 0x22,
@@ -74,7 +77,7 @@ class Binary:
     def pack(self, request: Request, opaque: int, expiry: int) -> bytes:
         """A request's bytes."""
         verb, key, value = request.verb, request.key, request.value
-        extras = _EXTRAS.pack(0, expiry) if verb is Verb.ADD or verb is Verb.REPLACE else b""
+        extras = _EXTRAS.pack(0, expiry) if verb in STORING else b""
         size = len(extras) + len(key) + len(value)
         head = HEADER.pack(
             *(REQUEST, _OPCODES[verb], len(key), len(extras), 0, 0, size, opaque, request.cas)

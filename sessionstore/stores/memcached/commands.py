@@ -44,6 +44,12 @@ def replace(
     return (yield from _current(key, route)) if result is None else result
 
 
+def put(key: bytes, value: bytes, ttl: float, route: object) -> Flow[Version]:
+    """Store, whatever is there."""
+    request = Request(Verb.SET, _checked(key), value, ttl)
+    return (yield from Command(request, _put, key=key, write=True, route=route))
+
+
 def delete(
     key: bytes, version: Version | None, route: object = None
 ) -> Flow[Deleted | Conflict | Missing]:
@@ -90,6 +96,12 @@ def _created(reply: Reply) -> Version | Exists:
         return reply.cas
     if reply.outcome in {Outcome.EXISTS, Outcome.NOT_STORED}:
         return Exists()
+    raise _unexpected(reply)
+
+
+def _put(reply: Reply) -> Version:
+    if reply.outcome is Outcome.OK:
+        return reply.cas
     raise _unexpected(reply)
 
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import math
+import re
 import ssl
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from sessionstore.core.errors import ConfigurationError
 from sessionstore.stores.auth import credentials_from
 from sessionstore.stores.credentials import Credentials
 from sessionstore.stores.dialing import tls_context
 from sessionstore.stores.location import Location
+from sessionstore.stores.memcached.discovery import DEFAULT_POLL, Discovered
 from sessionstore.stores.memcached.endpoint import CODECS, DEFAULT_PORT, Endpoint
 from sessionstore.stores.memcached.topology import Fixed, Node, Topology
+
+DISCOVERING: Final = frozenset({"memcached+discover", "memcacheds+discover"})
+
+_CONFIGURATION_ENDPOINT: Final = re.compile(
+    r"[a-z0-9-]+\.[a-z0-9]+\.cfg\.[a-z0-9]+\.cache\.amazonaws\.com(\.cn)?\.?"
+)
 
 
 def topology_from(location: Location, options: dict[str, Any], timeout: float) -> Topology:
@@ -21,7 +30,7 @@ def topology_from(location: Location, options: dict[str, Any], timeout: float) -
     :raises ConfigurationError: the URL's parts do not fit together
     """
     base = _base(location, options)
-    weights = options.pop("weights", None)
+    weights, poll = options.pop("weights", None), options.pop("poll", DEFAULT_POLL)
     if location.scheme == "memcached+unix":
         return Fixed([Node(replace(base, path=_socket_path(location), port=0), timeout)])
     if not location.hosts:
@@ -33,8 +42,28 @@ def topology_from(location: Location, options: dict[str, Any], timeout: float) -
     endpoints = [
         replace(base, host=host, port=port or DEFAULT_PORT) for host, port in location.hosts
     ]
+    if location.scheme in DISCOVERING:
+        location.single_host()
+        return Discovered(endpoints[0], base, timeout, _checked_poll(location, poll))
+    _refuse_configuration_endpoints(location)
     weighted = zip(endpoints, _weights(location, weights), strict=True)
     return Fixed([Node(endpoint, timeout, weight) for endpoint, weight in weighted])
+
+
+def _checked_poll(location: Location, poll: Any) -> float:
+    if not (isinstance(poll, int | float) and math.isfinite(poll) and poll > 0):
+        raise ConfigurationError(f"{location.scheme}: poll={poll!r}: give seconds, more than 0")
+    return float(poll)
+
+
+def _refuse_configuration_endpoints(location: Location) -> None:
+    """Such a name leads to any of a cluster's servers: today to one, tomorrow to another."""
+    for host, _ in location.hosts:
+        if _CONFIGURATION_ENDPOINT.fullmatch(host.lower()):
+            raise ConfigurationError(
+                f"{location.scheme}: {host} is a configuration endpoint, which is not a server; "
+                f"write {location.scheme}+discover:// instead"
+            )
 
 
 def _base(location: Location, options: dict[str, Any]) -> Endpoint:
@@ -80,7 +109,7 @@ def _credentials(location: Location, options: dict[str, Any]) -> Credentials | N
 def _tls(location: Location, options: dict[str, Any]) -> ssl.SSLContext | None:
     context: ssl.SSLContext | None = options.pop("ssl_context", None)
     files = [options.pop(name, None) for name in ("ca", "cert", "key")]
-    if context is None and location.scheme == "memcacheds":
+    if context is None and location.scheme.startswith("memcacheds"):
         return tls_context(location.scheme, *files)
     if any(files):
         raise ConfigurationError("memcacheds: ssl_context= excludes ca=, cert= and key=")

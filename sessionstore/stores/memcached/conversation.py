@@ -13,7 +13,7 @@ from typing import Final
 
 from sessionstore.core.errors import SessionTooLarge
 from sessionstore.core.expiry import MAX_LIFETIME
-from sessionstore.stores.memcached.messages import Codec, Malformed, Reply, Request, Verb, fits
+from sessionstore.stores.memcached.messages import STORING, Codec, Malformed, Reply, Request, fits
 
 LONGEST_RELATIVE: Final = 30 * 86400
 """Seconds: what is more, Memcached takes for a time since 1970."""
@@ -61,8 +61,8 @@ class Conversation:
         """
         number, self._number = self._number, (self._number + 1) & 0xFFFFFFFF
         self._pending.append((request, number))
-        stores = request.verb is Verb.ADD or request.verb is Verb.REPLACE
-        return self._codec.pack(request, number, expiry(request.ttl, now) if stores else 0)
+        expires = expiry(request.ttl, now) if request.verb in STORING else 0
+        return self._codec.pack(request, number, expires)
 
     def hear(self, data: bytes | memoryview) -> Iterator[Reply]:
         """The replies that are whole now, each for the oldest request that had none.

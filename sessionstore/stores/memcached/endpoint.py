@@ -27,6 +27,7 @@ class Endpoint:
     :param credentials: asked at every connect, so that a password can be exchanged while running
     :param auth_optional: go on with a server that does not ask for them
     :param ssl_context: connect by TLS; the host name is checked as the context says
+    :param items: whether it keeps sessions, or is only asked who does
     """
 
     host: str = ""
@@ -36,6 +37,7 @@ class Endpoint:
     credentials: Credentials | None = field(default=None, repr=False)
     auth_optional: bool = False
     ssl_context: ssl.SSLContext | None = field(default=None, repr=False)
+    items: bool = True
 
     @property
     def node(self) -> str:
@@ -54,4 +56,10 @@ class Endpoint:
 
     def greet(self, credential: Credential | None) -> Greeting:
         """For a new connection."""
-        return Greeting(self.protocol, credential, optional=self.auth_optional, node=self.node)
+        return Greeting(
+            self.protocol,
+            credential,
+            optional=self.auth_optional,
+            node=self.node,
+            items=self.items,
+        )

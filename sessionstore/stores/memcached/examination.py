@@ -11,7 +11,7 @@ from typing import Final
 
 from sessionstore.core.errors import StoreError, StoreRefused
 from sessionstore.core.flow import Command, Flow
-from sessionstore.stores.facts import Link, MemcachedFacts
+from sessionstore.stores.facts import Link, MemcachedFacts, whole_number
 from sessionstore.stores.memcached import commands
 from sessionstore.stores.memcached.messages import Reply, Request, Verb
 
@@ -53,6 +53,8 @@ def examine(key: bytes, probe: bytes, link: Link, *, logged_in: bool) -> Flow[Me
         turned_away=_number(stats, "rejected_connections"),
         flushable=_switch(settings, "flush_enabled"),
         uptime=_number(stats, "uptime"),
+        hits=_number(stats, "get_hits"),
+        misses=_number(stats, "get_misses"),
     )
 
 
@@ -79,7 +81,8 @@ def _chunks(refused: list[str]) -> Flow[tuple[int, int]]:
     """How many chunks of memory are in use, and the mean of their sizes: one for each item that is
     not a very large one, rounded up to the size of its class."""
     slabs = yield from _stats("slabs", refused)
-    sizes = {name: int(text) for name, text in slabs.items() if text.isascii() and text.isdigit()}
+    numbers = {name: whole_number(text) for name, text in slabs.items()}
+    sizes = {name: number for name, number in numbers.items() if number is not None}
     chunks = used = 0
     for name, size in sizes.items():
         slab, _, what = name.partition(":")
@@ -109,8 +112,7 @@ def _told(reply: Reply) -> Stats | None:
 
 
 def _number(stats: Stats, name: str) -> int | None:
-    text = stats.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() else None
+    return whole_number(stats.get(name))
 
 
 def _switch(settings: Stats, name: str) -> bool | None:

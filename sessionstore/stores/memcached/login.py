@@ -14,6 +14,7 @@ from sessionstore.core.errors import StoreUnavailable
 from sessionstore.core.flow import Command, Flow
 from sessionstore.stores.attempts import Failure, refused
 from sessionstore.stores.credentials import Credential
+from sessionstore.stores.facts import whole_number
 from sessionstore.stores.memcached.failures import from_reply
 from sessionstore.stores.memcached.messages import ERRORS, Outcome, Reply, Request, Verb
 
@@ -29,23 +30,32 @@ class Greeting:
     :param protocol: ``"binary"`` or ``"meta"``
     :param credential: None: the server wants none
     :param optional: whether a server that wants none is right even if there is a credential
+    :param items: whether sessions will be stored there: else the log-in is all that is said
     """
 
     def __init__(
-        self, protocol: str, credential: Credential | None, *, optional: bool, node: str
+        self,
+        protocol: str,
+        credential: Credential | None,
+        *,
+        optional: bool,
+        node: str,
+        items: bool = True,
     ) -> None:
         self._protocol = protocol
         self._credential = credential
         self._optional = optional
         self._node = node
+        self._items = items
 
     def flow(self) -> Flow[int]:
         """Say it all; returns how many bytes an item may have.
 
         :raises Failure: the connection must be closed
         """
-        yield from self._binary() if self._protocol == "binary" else self._meta()
-        return (yield from self._item_size())
+        if self._items or self._credential is not None:
+            yield from self._binary() if self._protocol == "binary" else self._meta()
+        return (yield from self._item_size()) if self._items else DEFAULT_ITEM_SIZE
 
     # -- the binary protocol: SASL --
 
@@ -113,8 +123,8 @@ class Greeting:
         stats = reply.stats or {}
         if stats.get("cas_enabled") == "no":
             raise refused("the server was started without CAS (-C)", self._node)
-        size = stats.get("item_size_max", "")
-        return int(size) if size.isascii() and size.isdigit() else DEFAULT_ITEM_SIZE
+        size = whole_number(stats.get("item_size_max"))
+        return DEFAULT_ITEM_SIZE if size is None else size
 
     def _user(self, credential: Credential) -> str:
         if not credential.username:

@@ -17,9 +17,10 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
+from sessionstore.core.errors import StoreUnavailable
 from sessionstore.stores.attempts import Failure, unavailable
 from sessionstore.stores.memcached.notes import MOST, Note, Notes, Run, State
 from sessionstore.stores.memcached.topology import Node, Topology
@@ -61,10 +62,15 @@ class Places(NamedTuple):
 
     :param look: where it may be, likeliest first
     :param make: where it would be made; the second has its copy
+    :param others: where it could be if more than one server was lost when it was made; one that is
+        being left out is among them, and says so when it is asked
+    :param now: seconds since 1970
     """
 
     look: tuple[Node, ...]
     make: tuple[Node, ...]
+    others: tuple[Node, ...] = ()
+    now: float = 0.0
 
 
 class _Seen:
@@ -380,25 +386,23 @@ class Membership:
         """
         look: list[Node] = []
         make: list[Node] = []
-        for node, state in self._walk(key):
-            look.append(node)
-            if state is State.IN:
-                make.append(node)
-                if len(make) == 2:
-                    break
+        others: list[Node] = []
+        states = self._states
+        for node in self.topology.walk(key):
+            state = states.get(node, State.OUT)
+            if state is State.OUT:
+                continue
+            if len(make) == 2:
+                others.append(node)
+            elif state is State.LEAVING:
+                raise self._unusable(node)
+            else:
+                look.append(node)
+                if state is State.IN:
+                    make.append(node)
         if not look:
-            raise _all_out(self.topology)
-        return Places(tuple(look), tuple(make or look))
-
-    def everywhere(self, key: bytes) -> Sequence[Node]:
-        """Every server on which there may be something of this key, likeliest first.
-
-        :raises Failure: one of them is being left out; or all are left out
-        """
-        nodes = [node for node, _ in self._walk(key)]
-        if not nodes:
-            raise _all_out(self.topology)
-        return nodes
+            raise unavailable("all servers are left out", self.topology.name, silent=False)
+        return Places(tuple(look), tuple(make or look), tuple(others), self._wall())
 
     def check(self, node: Node) -> None:
         """Before something is said to a server that was chosen a while ago.
@@ -408,17 +412,10 @@ class Membership:
         if self.state(node) not in _IN_USE:
             raise self._unusable(node)
 
-    def _walk(self, key: bytes) -> Iterator[tuple[Node, State]]:
-        states = self._states
-        for node in self.topology.walk(key):
-            state = states.get(node, State.OUT)
-            if state is State.LEAVING:
-                raise self._unusable(node)
-            if state is not State.OUT:
-                yield node, state
-
     def _unusable(self, node: Node) -> Failure:
-        return unavailable(self.trouble(node) or "it was left out", node.name, silent=False)
+        # Not tried again: that takes seconds.
+        text = self.trouble(node) or "it was left out"
+        return Failure(StoreUnavailable(text, node=node.name), retry=False)
 
 
 def _state(seen: _Seen) -> State:
@@ -431,7 +428,3 @@ def _why(before: Note, note: Note) -> str:
     if note.run != before.run:
         return "it was flushed"
     return "what it holds is older than any session"
-
-
-def _all_out(topology: Topology) -> Failure:
-    return unavailable("all servers are left out", topology.name, silent=False)

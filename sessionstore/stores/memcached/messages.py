@@ -11,6 +11,8 @@ LARGEST_VALUE: Final = 1 << 30
 is no reply."""
 MOST_STATS: Final = 10_000
 """Lines of statistics. Servers have a few hundred."""
+LARGEST_CONFIGURATION: Final = 1 << 17
+"""Bytes: more than 256 nodes with the longest names there can be."""
 
 
 class Verb(Enum):
@@ -21,6 +23,8 @@ class Verb(Enum):
     """Store under a free key."""
     REPLACE = auto()
     """Compare-and-set. Never creates."""
+    SET = auto()
+    """Store, whatever is there."""
     DELETE = auto()
     """With ``cas``: compare-and-delete."""
     HELLO = auto()
@@ -29,6 +33,8 @@ class Verb(Enum):
     VERSION = auto()
     STATS = auto()
     """``key`` says which."""
+    CONFIGURATION = auto()
+    """ElastiCache's addition: ``key`` says which; ``cluster`` is the list of nodes."""
     MECHANISMS = auto()
     """SASL: what may be used to log in (binary protocol alone)."""
     AUTH = auto()
@@ -151,18 +157,21 @@ _ANSWERS: Final = {
     Verb.GET: frozenset((Outcome.OK, Outcome.MISSING)),
     Verb.ADD: frozenset((Outcome.OK, Outcome.EXISTS, Outcome.NOT_STORED)),
     Verb.REPLACE: frozenset((Outcome.OK, Outcome.EXISTS, Outcome.MISSING, Outcome.NOT_STORED)),
+    Verb.SET: frozenset((Outcome.OK,)),
     Verb.DELETE: frozenset((Outcome.OK, Outcome.EXISTS, Outcome.MISSING)),
     Verb.HELLO: frozenset((Outcome.OK, Outcome.MISSING)),
     Verb.NOOP: frozenset((Outcome.OK,)),
     Verb.VERSION: frozenset((Outcome.OK,)),
     # Binary: MISSING where there are no such statistics.
     Verb.STATS: frozenset((Outcome.OK, Outcome.MISSING)),
+    Verb.CONFIGURATION: frozenset((Outcome.OK, Outcome.MISSING)),
     Verb.MECHANISMS: frozenset((Outcome.OK,)),
     Verb.AUTH: frozenset((Outcome.OK, Outcome.CONTINUE)),
     Verb.STEP: frozenset((Outcome.OK, Outcome.CONTINUE)),
 }
-VALUED: Final = frozenset((Verb.GET, Verb.VERSION, Verb.MECHANISMS))
-_COUNTED: Final = frozenset((Verb.GET, Verb.ADD, Verb.REPLACE))
+VALUED: Final = frozenset((Verb.GET, Verb.VERSION, Verb.CONFIGURATION, Verb.MECHANISMS))
+STORING: Final = frozenset((Verb.ADD, Verb.REPLACE, Verb.SET))
+_COUNTED: Final = STORING | {Verb.GET}
 
 
 def fits(request: Request, opaque: int, reply: Reply, numbered: frozenset[Verb]) -> bool:
@@ -182,6 +191,8 @@ def fits(request: Request, opaque: int, reply: Reply, numbered: frozenset[Verb])
         return False
     if outcome is not Outcome.OK:
         return outcome is not Outcome.EXISTS or verb is not Verb.DELETE or request.cas != 0
+    if verb is Verb.CONFIGURATION and reply.stats == {}:
+        return True  # the text protocol's "END" alone: there is none
     if (reply.value is not None) != (verb in VALUED):
         return False
     if (reply.stats is not None) != (verb is Verb.STATS):

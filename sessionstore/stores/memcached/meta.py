@@ -11,6 +11,7 @@ import re
 from typing import Final
 
 from sessionstore.stores.memcached.messages import (
+    LARGEST_CONFIGURATION,
     LARGEST_VALUE,
     MOST_STATS,
     Malformed,
@@ -32,6 +33,8 @@ _FLAG: Final = re.compile(rb"[A-Za-z][!-~]*")
 _DIGITS: Final = re.compile(rb"0|[1-9][0-9]{0,19}")
 _USUAL: Final = re.compile(rb"c(0|[1-9][0-9]{0,19}) O(0|[1-9][0-9]{0,19})")
 """The flags of most replies: what we ask for, in the order in which we do."""
+_CONFIGURATION: Final = re.compile(rb"cluster [0-9]{1,10} ([0-9]+)")
+"""Key, flags, size."""
 _STATUS: Final = {
     b"HD": Outcome.OK,
     b"EN": Outcome.MISSING,
@@ -57,7 +60,7 @@ class Meta:
 
     name = "meta"
     first_number = 1
-    numbered = frozenset((Verb.GET, Verb.ADD, Verb.REPLACE, Verb.DELETE))
+    numbered = frozenset((Verb.GET, Verb.ADD, Verb.REPLACE, Verb.SET, Verb.DELETE))
 
     def pack(self, request: Request, opaque: int, expiry: int) -> bytes:
         """A request's bytes."""
@@ -70,12 +73,16 @@ class Meta:
             # MR, "replace": whatever a server makes of the number, it must not create.
             line = b"ms %b %d T%d MR C%d c O%d\r\n%b\r\n"
             return line % (key, len(value), expiry, request.cas, opaque, value)
+        if verb is Verb.SET:
+            return b"ms %b %d T%d c O%d\r\n%b\r\n" % (key, len(value), expiry, opaque, value)
         if verb is Verb.DELETE:
             compare = b"C%d " % request.cas if request.cas else b""
             return b"md %b %bO%d\r\n" % (key, compare, opaque)
         if verb is Verb.AUTH:
             # Any key will do: the first "set" on a connection to "memcached -Y" is the log-in.
             return b"set sessionstore 0 0 %d\r\n%b\r\n" % (len(value), value)
+        if verb is Verb.CONFIGURATION:
+            return b"config get %b\r\n" % key
         if verb is Verb.STATS:
             return b"stats %b\r\n" % key if key else b"stats\r\n"
         return {Verb.HELLO: HELLO, Verb.NOOP: b"mn\r\n", Verb.VERSION: b"version\r\n"}[verb]
@@ -94,6 +101,7 @@ class MetaParser:
         # A reply whose value is still to come, and where that begins and ends.
         self._head: Reply | None = None
         self._begin = self._end = 0
+        self._tail = b"\r\n"
 
     def feed(self, data: bytes | memoryview) -> None:
         """Add what has arrived."""
@@ -135,7 +143,17 @@ class MetaParser:
             if length > LARGEST_VALUE:
                 raise Malformed("the server's reply claims to be too large")
             self._head = _flagged(Outcome.OK, flags)
-            self._begin, self._end = end, end + length
+            self._begin, self._end, self._tail = end, end + length, b"\r\n"
+            return None
+        if word == b"CONFIG":
+            described = _CONFIGURATION.fullmatch(rest)
+            if described is None:
+                raise Malformed("the server's configuration is malformed")
+            length = _number(described[1])
+            if length > LARGEST_CONFIGURATION:
+                raise Malformed("the server's reply claims to be too large")
+            self._head = Reply(Outcome.OK, verb=Verb.CONFIGURATION)
+            self._begin, self._end, self._tail = end, end + length, b"\r\nEND\r\n"
             return None
         if line in {b"MN", b"STORED"}:
             return Reply(Outcome.OK)
@@ -147,15 +165,16 @@ class MetaParser:
         raise Malformed("the server's reply is not Memcached's text protocol")
 
     def _value(self, head: Reply) -> Reply | None:
-        buffer, end = self._buffer, self._end
-        if len(buffer) < end + 2:
+        buffer, end, tail = self._buffer, self._end, self._tail
+        whole = end + len(tail)
+        if len(buffer) < whole:
             return None
-        if buffer[end : end + 2] != b"\r\n":
+        if buffer[end:whole] != tail:
             raise Malformed("the server's reply has a value of another length than it says")
         value = bytes(memoryview(buffer)[self._begin : end])
-        del buffer[: end + 2]
+        del buffer[:whole]
         self._head = None
-        return Reply(head.outcome, value, head.cas, head.opaque)
+        return Reply(head.outcome, value, head.cas, head.opaque, head.verb)
 
     def _stat(self, word: bytes, rest: bytes) -> Reply | None:
         stats = self._stats = {} if self._stats is None else self._stats

@@ -102,4 +102,5 @@ def run_from(stats: Mapping[str, str]) -> Run | None:
     if not all(re.fullmatch("[0-9]{1,15}", number) for number in numbers):
         return None
     now, uptime, flushes = map(int, numbers)
-    return Run(max(now - uptime, 0), flushes)
+    # Before 1970 no server was started, and a note that says so could not be read.
+    return Run(now - uptime, flushes) if now >= uptime else None

@@ -1,13 +1,16 @@
 """Which of several servers a key is on: ketama consistent hashing, as libmemcached places keys.
 
 Every node has points on a ring of 2**32, in proportion to its weight; a key belongs to the node
-of the first point at or after the key's own. A node that comes or goes moves only its own share.
+of the first point at or after the key's own. Where all weights are equal, a node that comes or
+goes moves its own share of the keys and nothing else. Where they are not, it changes how many
+points the others have, and moves some keys between them: 7 % as a weight of 3 joins three of 1.
 
 The placement is libmemcached's "weighted ketama" (``update_continuum`` in its ``hosts.cc`` and
-``dispatch_host`` in its ``hash.cc``): pylibmc and PHP's Memcached with ``ketama_weighted``, and
-uhashring's ``hash_fn="ketama"``, which pymemcache can be given. Others that are called ketama place
-otherwise: libmemcached's unweighted one (100 points, another hash) and spymemcached's, which is
-that of AWS's client for Java (labels ``host/address:port``).
+``dispatch_host`` in its ``hash.cc``): pylibmc with ``ketama_weighted``, PHP's Memcached with
+``OPT_LIBKETAMA_COMPATIBLE``, and, but for a few weights that it rounds otherwise, uhashring's
+``hash_fn="ketama"``, which pymemcache can be given. Others that are called ketama place otherwise:
+libmemcached's unweighted one (100 points, another hash) and spymemcached's, which is that of AWS's
+client for Java (labels ``host/address:port``).
 """
 
 from __future__ import annotations

@@ -27,8 +27,6 @@ class Look(enum.Enum):
 
     PLACES = enum.auto()
     """See :meth:`.membership.Membership.places`."""
-    EVERYWHERE = enum.auto()
-    """See :meth:`.membership.Membership.everywhere`."""
 
 
 class Exchange(NamedTuple):
@@ -104,6 +102,9 @@ class Routing:
                 now = clock()
                 if node is not None and failure.silent and _is_outage(failure):
                     node.breaker.failed(now, failure.error)
+                    self.topology.suspect(node)
+                if pinned is not None and pinned not in self.topology.nodes():
+                    failure.retry = False  # it has left, and nobody can stand in for it
                 yield Command(Pause(attempts.failed(failure, now, self._draw())))
 
     def _look(self, command: Command[Any], deadline: float) -> Flow[Any]:
@@ -115,9 +116,7 @@ class Routing:
             try:
                 if not membership.is_current():
                     yield Command(Learn(until))
-                if command.request is Look.PLACES:
-                    return membership.places(command.key)
-                return membership.everywhere(command.key)
+                return membership.places(command.key)
             except Failure as failure:
                 yield Command(Pause(attempts.failed(failure, self._clock(), self._draw())))
 

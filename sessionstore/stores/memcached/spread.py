@@ -8,7 +8,7 @@ several may have been away at the same time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 from sessionstore.core.flow import Command, Flow
@@ -50,13 +50,8 @@ def _found(key: bytes, *, write: bool) -> Flow[Entry | None]:
 def _first(key: bytes, ask: Callable[[Node], Flow[T | None]], *, write: bool) -> Flow[T | None]:
     """What the first server says that has this key; the likeliest are asked first."""
     places: Places = yield from Command(Look.PLACES, key=key, write=write)
-    for node in places.look:
+    for node in (*places.look, *places.others):
         if (answer := (yield from ask(node))) is not None:
-            return answer
-    # Not before, because another lost server's trouble would be this session's, too.
-    nodes: Sequence[Node] = yield from Command(Look.EVERYWHERE, key=key, write=write)
-    for node in nodes:
-        if node not in places.look and (answer := (yield from ask(node))) is not None:
             return answer
     return None
 

@@ -28,12 +28,12 @@ from sessionstore.stores.base import (
 )
 from sessionstore.stores.facts import Link, MemcachedFacts
 from sessionstore.stores.location import Location
-from sessionstore.stores.memcached import commands, spread
+from sessionstore.stores.memcached import commands, copies, everywhere, spread
 from sessionstore.stores.memcached.blocking import BlockingTransport
 from sessionstore.stores.memcached.configuring import topology_from
 from sessionstore.stores.memcached.endpoint import Endpoint
 from sessionstore.stores.memcached.examination import examine
-from sessionstore.stores.memcached.membership import Membership
+from sessionstore.stores.memcached.membership import Membership, Places
 from sessionstore.stores.memcached.routing import Look, Routing
 from sessionstore.stores.memcached.shared import SharedTransport
 from sessionstore.stores.memcached.topology import Node, Topology
@@ -70,6 +70,8 @@ class MemcachedStore(Store):
         code uses one connection per event loop and server
     :param failover: what becomes of a lost server's share: ``"error"``: its requests get
         ``StoreUnavailable`` until it is back; ``"next"``: it goes to the next server
+    :param copies: 2: each session is on two servers, so that a lost one logs nobody out; this
+        implies ``failover="next"``
     :param failover_after: seconds of silence after which a server is lost
     :param keep_out: seconds for which a lost server that comes back with what it had is kept out;
         not less than the longest session lives
@@ -82,26 +84,24 @@ class MemcachedStore(Store):
         prefix: str = DEFAULT_PREFIX,
         timeout: float = DEFAULT_TIMEOUT,
         max_connections: int = DEFAULT_MAX_CONNECTIONS,
-        failover: Failover = "error",
+        failover: Failover | None = None,
+        copies: int = 1,
         failover_after: float = DEFAULT_FAILOVER_AFTER,
         keep_out: float = MAX_LIFETIME,
     ) -> None:
         super().__init__(prefix=prefix, timeout=timeout)
         if max_connections < 1:
             raise ConfigurationError(f"max_connections={max_connections!r}: give 1 or more")
-        if failover not in FAILOVER:
-            raise ConfigurationError(f"failover={failover!r}: one of {', '.join(FAILOVER)}")
         for name, seconds in (("failover_after", failover_after), ("keep_out", keep_out)):
             if not 0 < seconds <= MAX_LIFETIME:  # NaN neither
                 raise ConfigurationError(f"{name}={seconds!r}: give seconds, more than 0")
-        self._verbs: _Verbs = commands
+        self._verbs = _verbs(failover, copies, timeout)
         self._membership: Membership | None = None
-        if failover == "next":
+        if self._verbs is not commands:
             if len(topology.nodes()) == 1:
                 raise ConfigurationError("failover='next': one server has no next; name several")
             self._membership = Membership(topology, silence=failover_after, keep_out=keep_out)
             topology = Watched(self._membership, f"{prefix}:servers".encode(), keep_out)
-            self._verbs = spread
         self._topology = topology
         routing = Routing(topology, timeout, membership=self._membership)
         self._blocking = BlockingTransport(routing, max_connections)
@@ -125,6 +125,8 @@ class MemcachedStore(Store):
     def delete(
         self, key: bytes, version: Version | None = None
     ) -> Flow[Deleted | Conflict | Missing]:
+        if self._topology.changes:
+            return everywhere.delete(key, version, self._topology)
         return self._verbs.delete(key, version)
 
     def server(self) -> Flow[str]:
@@ -132,9 +134,10 @@ class MemcachedStore(Store):
         names: dict[str, None] = {}
         if self._membership is None:
             yield from commands.server()  # whichever: after this, it is known which there are
-            nodes = self._topology.nodes()
+            nodes: Sequence[Node] = self._topology.nodes()
         else:
-            nodes = yield from Command(Look.EVERYWHERE)
+            places: Places = yield from Command(Look.PLACES)
+            nodes = places.look + places.others
         for node in nodes:
             names[(yield from commands.server(node))] = None
         return ", ".join(names)
@@ -146,7 +149,8 @@ class MemcachedStore(Store):
         return await self._shared.execute(command, deadline)
 
     def health(self) -> tuple[NodeHealth, ...]:
-        return tuple(map(self._health, self._topology.nodes()))
+        nodes = tuple(map(self._health, self._topology.nodes()))
+        return nodes + self._topology.watched(time.monotonic())
 
     def _health(self, node: Node) -> NodeHealth:
         health, membership = node.health(time.monotonic()), self._membership
@@ -182,6 +186,20 @@ class MemcachedStore(Store):
         self.close()
 
 
+def _verbs(failover: Failover | None, count: int, timeout: float) -> _Verbs:
+    if failover not in {None, *FAILOVER}:
+        raise ConfigurationError(f"failover={failover!r}: one of {', '.join(FAILOVER)}")
+    if count not in {1, 2}:
+        raise ConfigurationError(f"copies={count!r}: 1 or 2")
+    if count == 2:
+        if failover == "error":
+            raise ConfigurationError("copies=2 is failover=next with nothing lost: leave out error")
+        if timeout > copies.LONGEST_TIMEOUT:
+            raise ConfigurationError(f"copies=2: timeout= must not exceed {copies.LONGEST_TIMEOUT}")
+        return copies
+    return spread if failover == "next" else commands
+
+
 class _OneServer:
     """One of a store's servers, to be examined."""
 
@@ -202,7 +220,7 @@ class _OneServer:
 
 
 def from_location(location: Location, options: dict[str, Any]) -> MemcachedStore:
-    """``memcached://``, ``memcacheds://``, ``memcached+unix://``."""
+    """``memcached://``, ``memcached+discover://``, both with TLS, and ``memcached+unix://``."""
     topology = topology_from(location, options, options.get("timeout", DEFAULT_TIMEOUT))
     return MemcachedStore(topology, **options)
 

@@ -51,6 +51,15 @@ class Topology(servers.Topology):
     def nodes(self) -> Sequence[Node]:
         """All to which connections may be open; empty: nothing is known yet."""
 
+    def suspect(self, node: Node) -> None:
+        """A node does not answer: look whether it is still one of them."""
+        return
+
+    @property
+    def changes(self) -> bool:
+        """Whether servers may come and go, and keys with them."""
+        return False
+
 
 def ring_of(nodes: Sequence[Node]) -> Ring[Node]:
     """Where the keys are."""

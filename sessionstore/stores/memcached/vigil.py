@@ -21,6 +21,8 @@ from sessionstore.stores.memcached.notes import pack, run_from, unpack
 from sessionstore.stores.memcached.topology import Node, Topology
 from sessionstore.stores.servers.watching import Watcher
 
+LATENESS: Final = 0.2
+"""Seconds over a look's limit by which a thread may be late without being called starved."""
 FIRST_LOOK: Final = 0.01
 """Seconds between looks at whether everybody has been looked at."""
 
@@ -60,6 +62,9 @@ class Watched(Topology):
 
     def watched(self, now: float) -> tuple[NodeHealth, ...]:
         return self._inner.watched(now)
+
+    def suspect(self, node: Node) -> None:
+        self._inner.suspect(node)
 
     def wait(self, until: float) -> None:
         self._inner.wait(until)
@@ -138,9 +143,11 @@ class _Vigil(Watcher):
                 self._look(began)
             except (Failure, StoreError) as error:
                 self._drop()
-                # One that answers, if only with an error, is not lost.
+                # One that answers, if only with an error, is not lost. And who is late by itself
+                # has no right to blame the server; its lease runs out.
                 silent = isinstance(error, Failure) and error.silent
-                self.owner().membership.missed(self._node, began, silent=silent)
+                if time.monotonic() - began < self._pace.look + LATENESS:
+                    self.owner().membership.missed(self._node, began, silent=silent)
             # Spread, so that processes that were started together do not all ask together.
             self.wait(self._pace.pause * random.uniform(0.8, 1))  # noqa: S311
 
@@ -150,6 +157,7 @@ class _Vigil(Watcher):
         if is_broken(stats):
             self._drop()  # refused, and the connection with it; sessions may go on all the same
         notes = self._ask(Request(Verb.GET, self._key), until)
+        self._node.breaker.succeeded()
         membership: Membership = self.owner().membership
         membership.told(self._node, run_from(stats.stats or {}), unpack(notes.value or b""), began)
         wanted = membership.wanted_on(self._node)

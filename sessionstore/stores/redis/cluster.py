@@ -275,5 +275,5 @@ def ranges_from(reply: Any, asked: str, node: str) -> list[Range]:
             for first, last, primary, *copies in reply
             if 0 <= first <= last < SLOTS
         ]
-    except (TypeError, ValueError, IndexError, AttributeError):
+    except (TypeError, ValueError, LookupError, OverflowError, AttributeError):
         raise Failure(StoreRefused("unexpected reply to CLUSTER SLOTS", node=node)) from None

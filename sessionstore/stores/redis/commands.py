@@ -207,13 +207,14 @@ def role(reply: Any) -> str:
     return _fact(_hello_facts(reply), b"role")
 
 
-def _hello_facts(reply: Any) -> dict[Any, Any]:
+def _hello_facts(reply: Any) -> dict[bytes, Any]:
     if not isinstance(reply, list) or len(reply) % 2:
         raise _unexpected("HELLO", reply)
-    return dict(zip(reply[::2], reply[1::2], strict=True))
+    pairs = zip(reply[::2], reply[1::2], strict=True)
+    return {name: value for name, value in pairs if type(name) is bytes}
 
 
-def _fact(facts: dict[Any, Any], name: bytes) -> str:
+def _fact(facts: dict[bytes, Any], name: bytes) -> str:
     value = facts.get(name)
     if type(value) is not bytes:
         raise _unexpected("HELLO", value)

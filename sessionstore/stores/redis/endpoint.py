@@ -101,7 +101,8 @@ def take_reply(reader: Any, node: str) -> Any:
     """
     try:
         return reader.gets()
-    except hiredis.ProtocolError:
+    except (hiredis.ProtocolError, TypeError, MemoryError):
+        # TypeError: a map of RESP3 that Python has no dict for. MemoryError: a list of 2^32.
         raise refused("the server's reply is not Redis protocol", node, lost=True) from None
 
 

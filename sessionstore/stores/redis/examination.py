@@ -7,11 +7,12 @@ exception is the first command: a ``GET``, without which there are no sessions a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from sessionstore.core.errors import StoreError, StoreRefused
 from sessionstore.core.flow import Command, Flow
-from sessionstore.stores.facts import Permissions, RedisFacts, RedisUser
+from sessionstore.stores.facts import Permissions, RedisFacts, RedisUser, whole_number
 from sessionstore.stores.redis import commands
 
 T = TypeVar("T")
@@ -64,8 +65,8 @@ def examine(prefix: str, pattern: bytes, probe: tuple[bytes, bytes]) -> Flow[Red
         refused=tuple(looking.refused),
         prefix=prefix,
         eviction=info.get("maxmemory_policy", config.get("maxmemory-policy")),
-        evicted=_number(info.get("evicted_keys")),
-        maxmemory=_number(info.get("maxmemory", config.get("maxmemory"))),
+        evicted=whole_number(info.get("evicted_keys")),
+        maxmemory=whole_number(info.get("maxmemory", config.get("maxmemory"))),
         used=_used(info),
         session_bytes=size,
         sampled=sampled,
@@ -74,7 +75,7 @@ def examine(prefix: str, pattern: bytes, probe: tuple[bytes, bytes]) -> Flow[Red
         snapshots=config.get("save"),
         save_failed=_save_failed(info),
         role=info.get("role"),
-        replicas=_number(info.get("connected_slaves")),
+        replicas=whole_number(info.get("connected_slaves")),
         user=user,
     )
 
@@ -82,10 +83,10 @@ def examine(prefix: str, pattern: bytes, probe: tuple[bytes, bytes]) -> Flow[Red
 def _config(looking: _Looking) -> Flow[dict[str, str]]:
     config: dict[str, str] = {}
     for name in SETTINGS:  # one at a time: several in one command are new in Redis 7
-        found = yield from looking.ask("CONFIG GET", name, decode=_pairs)
+        found = yield from looking.ask("CONFIG GET", name, decode=_texts)
         if found is None:
             break
-        config |= {key: _text(value) for key, value in found.items()}
+        config |= found
     return config
 
 
@@ -93,11 +94,14 @@ def _user(looking: _Looking) -> Flow[RedisUser | None]:
     name = yield from looking.ask("ACL WHOAMI", decode=_text)
     if name is None:
         return None
-    found = yield from looking.ask("ACL GETUSER", name, decode=_pairs)
-    if found is None:
-        return RedisUser(name)
+    user = yield from looking.ask("ACL GETUSER", name, decode=partial(_rules, name))
+    return RedisUser(name) if user is None else user
+
+
+def _rules(name: str, reply: Any) -> RedisUser:
     # Never the passwords, though they are hashed.
-    selectors = [_pairs(selector) for selector in found.get("selectors") or ()]
+    found = _pairs(reply)
+    selectors = map(_pairs, _list(found.get("selectors") or []))
     return RedisUser(
         name,
         frozenset(_words(found.get("flags"))),
@@ -168,10 +172,20 @@ def _text(reply: Any) -> str:
     return reply.decode("utf-8", "replace")
 
 
-def _pairs(reply: Any) -> dict[str, Any]:
-    if not isinstance(reply, list) or len(reply) % 2:
+def _list(reply: Any) -> list[Any]:
+    if not isinstance(reply, list):
         raise StoreRefused(f"unexpected reply: a {type(reply).__name__}")
+    return reply
+
+
+def _pairs(reply: Any) -> dict[str, Any]:
+    if len(_list(reply)) % 2:
+        raise StoreRefused("unexpected reply: an odd number of pairs")
     return {_text(key): value for key, value in zip(reply[::2], reply[1::2], strict=True)}
+
+
+def _texts(reply: Any) -> dict[str, str]:
+    return {name: _text(value) for name, value in _pairs(reply).items()}
 
 
 def _words(reply: Any) -> list[str]:
@@ -181,9 +195,10 @@ def _words(reply: Any) -> list[str]:
 
 
 def _scanned(reply: Any) -> tuple[bytes, list[bytes]]:
-    if not (isinstance(reply, list) and len(reply) == 2 and isinstance(reply[1], list)):
-        raise StoreRefused(f"unexpected reply: a {type(reply).__name__}")
-    return reply[0], reply[1]
+    cursor, keys = _list(reply) if len(_list(reply)) == 2 else (None, None)
+    if type(cursor) is not bytes or any(type(key) is not bytes for key in _list(keys)):
+        raise StoreRefused("unexpected reply: no cursor and keys")
+    return cursor, _list(keys)
 
 
 def _size(reply: Any) -> int | None:
@@ -198,15 +213,11 @@ def _info(reply: Any) -> dict[str, str]:
 # -- what they mean --
 
 
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() else None
-
-
 def _used(info: dict[str, str]) -> int | None:
-    used = _number(info.get("used_memory"))
+    used = whole_number(info.get("used_memory"))
     if used is None:
         return None
-    return max(0, used - (_number(info.get("mem_not_counted_for_evict")) or 0))
+    return max(0, used - (whole_number(info.get("mem_not_counted_for_evict")) or 0))
 
 
 def _aof(info: dict[str, str], config: dict[str, str]) -> bool | None:

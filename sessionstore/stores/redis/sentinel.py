@@ -300,7 +300,7 @@ def view_from(replies: list[Any], service: str, node: str) -> View:
             and replica.get("master-link-status") == "ok"
         )
         return View(int(facts["config-epoch"]), (host.decode(), int(port)), replicas)
-    except (KeyError, ValueError, TypeError, AttributeError):
+    except (TypeError, ValueError, LookupError, OverflowError, AttributeError):
         raise Failure(StoreRefused("unexpected reply of a sentinel", node=node)) from None
 
 

@@ -191,6 +191,6 @@ class Knowledge:
             if problem is not None and (remaining <= 0 or not problem.retry):
                 raise problem.again(lost=False)
             if remaining <= 0:
-                text = "nobody has said in time where the primary is"
+                text = "nobody has said in time where the servers are"
                 raise unavailable(text, self._name, silent=False)
             news.wait(remaining)

@@ -16,7 +16,10 @@ from sessionstore.core.errors import (
     StoreRefused,
     StoreUnavailable,
 )
+from sessionstore.core.flow import run
 from sessionstore.core.verbs import Exists
+from sessionstore.stores.memcached.login import DEFAULT_ITEM_SIZE, Greeting
+from sessionstore.stores.memcached.messages import Outcome, Reply
 from sessionstore.testing.driving import value
 from tests.stores.carrying import BOTH, Stopwatch
 from tests.stores.memcached.conftest import PROTOCOLS, READY, Bystander, MakeRunner, Runner
@@ -412,3 +415,11 @@ def test_no_password_in_a_time_outs_traceback(running: MakeRunner, how: str, pro
             writes(run)
     shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
     assert SECRET not in "".join(shown.format())
+
+
+@pytest.mark.parametrize("size", ["", "many", "-1", "9" * 5000])
+def test_an_item_size_that_is_none(size: str) -> None:
+    """Python reads no number of more than 4,300 digits, and a line may have 8,192 bytes."""
+    replies = [Reply(Outcome.MISSING), Reply(Outcome.OK, stats={"item_size_max": size})]
+    greeting = Greeting("meta", None, optional=False, node="node")
+    assert run(greeting.flow(), lambda command: replies.pop(0)) == DEFAULT_ITEM_SIZE

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise
+from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given
@@ -15,12 +14,12 @@ from sessionstore.stores.memcached.messages import (
     Codec,
     Malformed,
     Outcome,
-    Parser,
     Reply,
     Request,
     Verb,
 )
 from sessionstore.stores.memcached.meta import LONGEST_LINE, Meta
+from tests.support.portions import parsed, portions
 
 CODECS: dict[str, Codec] = {"meta": Meta(), "binary": Binary()}
 Whole = tuple[bytes, Reply]
@@ -51,6 +50,11 @@ def meta_stats(stats: dict[str, str]) -> Whole:
     return f"{lines}END\r\n".encode(), Reply(Outcome.OK, stats=stats)
 
 
+def meta_configuration(value: bytes) -> Whole:
+    data = b"CONFIG cluster 0 %d\r\n%b\r\nEND\r\n" % (len(value), value)
+    return data, Reply(Outcome.OK, value, verb=Verb.CONFIGURATION)
+
+
 META_STATUSES = [
     (b"HD", Outcome.OK),
     (b"EN", Outcome.MISSING),
@@ -65,6 +69,7 @@ META_LINES = [
     (b"MN\r\n", Reply(Outcome.OK)),
     (b"STORED\r\n", Reply(Outcome.OK)),
     (b"VERSION 1.6.18\r\n", Reply(Outcome.OK, b"1.6.18")),
+    (b"CONFIG cluster 0 0\r\n\r\nEND\r\n", Reply(Outcome.OK, b"", verb=Verb.CONFIGURATION)),
     (b"ERROR\r\n", Reply(Outcome.UNKNOWN)),
     (b"ERROR Too many open connections\r\n", Reply(Outcome.CROWDED)),
     (b"CLIENT_ERROR bad command line format\r\n", Reply(Outcome.INVALID)),
@@ -79,6 +84,7 @@ metas = st.one_of(
     st.builds(meta_value, values, numbers, opaques),
     st.builds(meta_status, st.sampled_from(META_STATUSES), numbers, opaques),
     st.builds(meta_stats, statistics),
+    st.builds(meta_configuration, values),
     st.sampled_from(META_LINES),
 )
 
@@ -91,9 +97,14 @@ def packet(
     return head + extras + key + value
 
 
-def binary_value(value: bytes, cas: int, opaque: int, key: bytes) -> Whole:
-    data = packet(0, 0, opaque, cas, bytes(4), key, value)
-    return data, Reply(Outcome.OK, value, cas, opaque, Verb.GET)
+VALUED = [(0x00, Verb.GET), (0x60, Verb.CONFIGURATION)]
+
+
+def binary_value(
+    value: bytes, cas: int, opaque: int, key: bytes, verb: tuple[int, Verb] = VALUED[0]
+) -> Whole:
+    data = packet(verb[0], 0, opaque, cas, bytes(4), key, value)
+    return data, Reply(Outcome.OK, value, cas, opaque, verb[1])
 
 
 def binary_status(
@@ -131,7 +142,14 @@ BINARY_VERBS = [
     (33, Verb.AUTH),
 ]
 binaries = st.one_of(
-    st.builds(binary_value, values, numbers, opaques, st.binary(max_size=5)),
+    st.builds(
+        binary_value,
+        values,
+        numbers,
+        opaques,
+        st.binary(max_size=5),
+        st.sampled_from(VALUED),
+    ),
     st.builds(
         binary_status,
         st.sampled_from(BINARY_STATUSES),
@@ -146,26 +164,6 @@ binaries = st.one_of(
 
 
 # -- feeding --
-
-
-def portions(data: bytes, cuts: Iterable[int]) -> Iterator[bytes]:
-    """The bytes, cut at these places (and at whatever remains of dividing by the length)."""
-    places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return (data[begin:end] for begin, end in pairwise(places))
-
-
-def parsed(parser: Parser, data: Iterable[bytes]) -> tuple[list[Reply], bool, bool]:
-    """The replies; whether it ended in Malformed; whether anything is left over."""
-    replies: list[Reply] = []
-    try:
-        for portion in data:
-            parser.feed(portion)
-            while (reply := parser.next()) is not None:
-                replies.append(reply)
-    except Malformed:
-        return replies, True, False
-    return replies, False, parser.has_data()
-
 
 splits = st.lists(st.integers(0, 10_000), max_size=12)
 
@@ -268,6 +266,13 @@ def test_spoiled_replies_binary(
         b"VA 1 O1\r\nab\r\n",
         b"VA 1073741825 O1\r\n",
         b"VERSION\r\n",
+        b"CONFIG cluster 0 131073\r\n",
+        b"CONFIG cluster 0\r\n",
+        b"CONFIG cluster 0 -1\r\n",
+        b"CONFIG cluster 0 01\r\n",
+        b"CONFIG clusters 0 1\r\n",
+        b"CONFIG cluster 0 1\r\nab\r\nEND\r\n",
+        b"CONFIG cluster 0 1\r\na\r\nEND \r\n",
         b"STATISTICS a b\r\n",
         b"STAT\r\n",
         b"STAT a b\r\nEN O1\r\n",
@@ -332,6 +337,7 @@ ADD = Request(Verb.ADD, KEY, b"v", 60)
 REPLACE = Request(Verb.REPLACE, KEY, b"v", 60, 5)
 DELETE = Request(Verb.DELETE, KEY)
 DELETE_IF = Request(Verb.DELETE, KEY, cas=5)
+CONFIGURATION = Request(Verb.CONFIGURATION, b"cluster")
 
 
 def heard(codec: Codec, request: Request, data: bytes) -> list[Reply]:
@@ -357,6 +363,9 @@ def heard(codec: Codec, request: Request, data: bytes) -> list[Reply]:
         (Request(Verb.HELLO), b"EN\r\n"),
         (Request(Verb.NOOP), b"MN\r\n"),
         (Request(Verb.STATS), b"END\r\n"),
+        (CONFIGURATION, b"CONFIG cluster 0 1\r\nx\r\nEND\r\n"),
+        (CONFIGURATION, b"END\r\n"),  # there is none
+        (CONFIGURATION, b"ERROR\r\n"),
     ],
 )
 def test_replies_that_fit(request_: Request, data: bytes) -> None:
@@ -389,6 +398,10 @@ def test_replies_that_fit(request_: Request, data: bytes) -> None:
         (Request(Verb.STATS), b"MN\r\n"),
         (Request(Verb.VERSION), b"MN\r\n"),
         (Request(Verb.HELLO), b"EN O7\r\n"),
+        (Request(Verb.VERSION), b"CONFIG cluster 0 1\r\nx\r\nEND\r\n"),
+        (GET, b"CONFIG cluster 0 1\r\nx\r\nEND\r\n"),
+        (CONFIGURATION, b"STAT a b\r\nEND\r\n"),
+        (CONFIGURATION, b"MN\r\n"),
     ],
 )
 def test_replies_that_do_not_fit(request_: Request, data: bytes) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from sessionstore.core.errors import StoreError, StoreRefused, StoreUnavailable
 from sessionstore.core.verbs import Entry
+from sessionstore.stores.attempts import Failure
 from sessionstore.stores.base import Store
 from sessionstore.stores.redis.cluster import ranges_from
 from sessionstore.stores.redis.failures import ReplyError, redirect_in
@@ -96,6 +98,23 @@ def test_a_host_without_a_name_has_an_address() -> None:
     assert ranges_from(reply, "asked", "asked:1") == [
         (0, 16383, ("10.0.0.7", 6379), (("asked", 6380), ("asked", 1)))
     ]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        5,
+        [5],
+        [[0, 1, 5]],
+        [[0, 1, [b"h", b"port"]]],
+        [[0, 1, [b"h", float("inf")]]],  # RESP3 has them, and hiredis reads it unasked
+        [[0, 1, {b"h": 6379}]],
+        [[0, 1, [b"?", 6379, b"id", {b"ip": b"h"}]]],
+    ],
+)
+def test_slots_that_are_none(reply: Any) -> None:
+    with pytest.raises(Failure, match="unexpected reply to CLUSTER SLOTS"):
+        ranges_from(reply, "asked", "asked:1")
 
 
 def test_hosts_in_redirects() -> None:

@@ -15,6 +15,7 @@ from sessionstore.core.errors import (
 )
 from sessionstore.core.verbs import Deleted
 from sessionstore.stores.attempts import Failure
+from sessionstore.stores.redis.endpoint import take_reply
 from sessionstore.stores.redis.failures import ReplyError, ScriptMissing, from_reply
 from sessionstore.stores.url import open_store
 from sessionstore.testing.driving import value
@@ -95,8 +96,14 @@ def test_every_error_reply_is_a_typed_error(
 @BOTH
 @pytest.mark.parametrize(
     "reply",
-    [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x15\x03\x01\x00\x02\x02", b"$-7\r\n", b":12a\r\n"],
-    ids=["HTTP", "TLS alert", "negative length", "no number"],
+    [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"\x15\x03\x01\x00\x02\x02",
+        b"$-7\r\n",
+        b":12a\r\n",
+        b"%1\r\n*0\r\n:1\r\n",
+    ],
+    ids=["HTTP", "TLS alert", "negative length", "no number", "a map with a list for a key"],
 )
 def test_what_is_not_redis_is_refused(how: str, reply: bytes) -> None:
     with ScriptedRedis(reply) as server:
@@ -108,6 +115,17 @@ def test_what_is_not_redis_is_refused(how: str, reply: bytes) -> None:
             carry(store, how, store.create(store.key("h"), value(1), 9))
         store.close()
         assert len(server.commands) == 2
+
+
+def test_a_list_that_there_is_no_memory_for_is_refused() -> None:
+    """As hiredis does it for "*4294967295", on a machine of this size or that."""
+
+    class Reader:
+        def gets(self) -> object:
+            raise MemoryError
+
+    with pytest.raises(Failure, match="not Redis protocol"):
+        take_reply(Reader(), "node")
 
 
 @BOTH

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from sessionstore.testing import FaultProxy
 from sessionstore.testing.driving import value
 from sessionstore.testing.lifecycle import in_threads
 from tests.stores.carrying import Stopwatch, carry
+from tests.support.cancelling import Interrupted, interrupted_after
 from tests.support.servers import RedisServer
 
 
@@ -89,29 +89,14 @@ def test_an_interrupted_command_leaves_its_reply_to_nobody(proxy: FaultProxy, pr
     for key in (mine, other):
         carry(store, "sync", store.create(key, value(1, key), 60))
 
-    class Interrupted(BaseException):
-        """Not KeyboardInterrupt, which would end the test run if it came too early or too late."""
-
-    def interrupt(*_: object) -> None:
-        raise Interrupted
-
-    def load_interrupted_after(pause: float) -> None:
-        signal.setitimer(signal.ITIMER_REAL, pause)
-        carry(store, "sync", store.load(mine))
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        for pause in (0.001, 0.01, 0.03):
-            proxy.fault, proxy.delay = "slices", 0.01
-            with pytest.raises(Interrupted):
-                load_interrupted_after(pause)
-            proxy.fault = ""
-            entry = carry(store, "sync", store.load(other))
-            assert entry is not None
-            assert entry.value[13:] == other
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    for pause in (0.001, 0.01, 0.03):
+        proxy.fault, proxy.delay = "slices", 0.01
+        with pytest.raises(Interrupted), interrupted_after(pause):
+            carry(store, "sync", store.load(mine))
+        proxy.fault = ""
+        entry = carry(store, "sync", store.load(other))
+        assert entry is not None
+        assert entry.value[13:] == other
     assert store.connections == 1
     store.close()
 

@@ -155,6 +155,7 @@ class full_queue:  # noqa: N801 - used like a function
         b"$3\r\nabc\r\n",
         b"*2\r\n:1\r\n:2\r\n",
         b"*2\r\n$1\r\nh\r\n$5\r\nport!\r\n",
+        b"*2\r\n$1\r\nh\r\n,inf\r\n",  # RESP3, which nobody has asked for
         b"*4\r\n$12\r\nconfig-epoch\r\n$1\r\nx\r\n$1\r\na\r\n$1\r\nb\r\n",
         b"HTTP/1.1 400 Bad Request\r\n",
         b"-NOPERM this user has no permissions to run the 'sentinel' command\r\n",
@@ -181,7 +182,9 @@ def test_an_address_that_is_none(one: Saying, how: str, port: str) -> None:
 
 
 @BOTH
-@pytest.mark.parametrize("hello", [b"+OK\r\n", b"*1\r\n:1\r\n", b"*2\r\n$4\r\nrole\r\n:1\r\n"])
+@pytest.mark.parametrize(
+    "hello", [b"+OK\r\n", b"*1\r\n:1\r\n", b"*2\r\n$4\r\nrole\r\n:1\r\n", b"*2\r\n*0\r\n:1\r\n"]
+)
 def test_a_primary_that_does_not_say_what_it_is(one: Saying, how: str, hello: bytes) -> None:
     one.says["HELLO"] = hello
     with ScriptedSentinel(one, 1) as sentinel:

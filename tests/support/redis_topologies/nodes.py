@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import signal
-import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -18,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.support.certificates import Certificates
-from tests.support.children import Child, StartError
+from tests.support.children import Child, StartError, lasting_port
 from tests.support.servers import redis_program
 
 BUS = 10000
@@ -118,7 +116,7 @@ class RedisNode:
 
     def _first_start(self) -> None:
         for attempts_left in range(4, -1, -1):
-            self.port = _free_port()
+            self.port = lasting_port((0, BUS))
             self._configure()
             self._run()
             try:
@@ -240,18 +238,3 @@ def poll(ready: Callable[[], T | None], what: str, seconds: float = PATIENCE) ->
         if time.monotonic() > deadline:
             raise StartError(f"not after {seconds} s: {what}")
         time.sleep(0.01)
-
-
-def _free_port() -> int:
-    """A port that was free a moment ago, with a bus port that was.
-
-    Below those that the kernel gives to outgoing connections, so that a node that is started
-    again finds its own still free.
-    """
-    chance = random.SystemRandom()
-    while True:
-        port = chance.randrange(11000, 22000)
-        with suppress(OSError), socket.socket() as one, socket.socket() as bus:
-            one.bind(("127.0.0.1", port))
-            bus.bind(("127.0.0.1", port + BUS))
-            return port

@@ -12,8 +12,12 @@ import redis
 from sessionstore import MemoryStore
 from sessionstore.testing import FaultProxy
 from tests.adapters.conftest import SITES, MakeSite
+from tests.support.calling import Answer
+from tests.support.leaks import nothing_leaks
 from tests.support.servers import RedisServer, run_redis
-from tests.support.sites import Answer, Browser, FlaskSite, Site
+from tests.support.sites import MARK, Browser, FlaskSite, Site
+
+__all__ = ["nothing_leaks"]
 
 TIMEOUT = 0.5
 
@@ -71,7 +75,7 @@ def write(session: Any) -> None:
 def begun(site: Site) -> Browser:
     """Somebody with a session in which ``a`` is 2; the server knows the scripts."""
     browser = site.browser()
-    browser.do(write)
+    browser.do(lambda session: session.update({"a": 1, **MARK}))
     browser.do(write)
     return browser
 

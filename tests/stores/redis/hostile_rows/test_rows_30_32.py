@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from typing import Any
 
 import pytest
 import redis
+from redis.crc import key_slot
 
+from sessionstore.stores.url import open_store
 from sessionstore.testing import FaultProxy
 from tests.adapters.conftest import MakeSite
 from tests.stores.carrying import Stopwatch
 from tests.stores.redis.hostile_rows.conftest import TIMEOUT, begun, is_503, read, token, write
+from tests.stores.redis.test_cluster import two_nodes
+from tests.stores.redis.test_cluster_views import Member
+from tests.support.redis_topologies import RedisCluster
 from tests.support.scripted_redis import ScriptedRedis
+from tests.support.scripted_topology import ScriptedSentinel, eventually
 from tests.support.servers import RedisServer
 from tests.support.sites import Browser, Site
 
@@ -67,6 +74,58 @@ def test_row31_readonly_for_good_is_a_503_after_a_bounded_number_of_attempts(
     assert 1 < sum(b"EVALSHA" in data for data in proxy.requests) < 100
     browser.do(write)
     assert browser.do(read) == 3
+
+
+def test_row31_readonly_is_followed_to_the_primary_that_sentinel_names(
+    make_site: MakeSite, server: RedisServer, proxy: FaultProxy, prefix: str
+) -> None:
+    """Two ways to one server: the first is a primary's that was demoted, and says so."""
+    with FaultProxy(server.socket) as promoted, ScriptedSentinel(proxy, 1) as sentinel:
+        url = f"redis+sentinel://127.0.0.1:{sentinel.port}/mymaster"
+        with closing(open_store(url, prefix=prefix, timeout=20)) as store:
+            browser = begun(make_site(store))
+            assert promoted.accepted == 0
+            proxy.error = b"-READONLY You can't write against a read only replica.\r\n"
+            proxy.matching, proxy.fault = b"EVALSHA", "error_instead"
+            with ThreadPoolExecutor(1) as executor:
+                written = executor.submit(browser.get, write)
+                eventually(lambda: proxy.struck > 0)
+                sentinel.name(promoted, 2)
+                assert written.result(20).status == 200
+            assert browser.do(read) == 3
+            assert any(b"HELLO" in data for data in promoted.requests), "its role was checked"
+
+
+def test_row31_moved_and_ask_are_followed(
+    make_site: MakeSite, redis_cluster: RedisCluster, prefix: str
+) -> None:
+    with closing(open_store(redis_cluster.url, prefix=prefix, timeout=20)) as store:
+        browser = begun(make_site(store))
+        key = store.key((browser.cookie or "")[:16])
+
+        def while_open() -> None:
+            assert browser.do(read) == 2
+            browser.do(write)
+
+        redis_cluster.migrate_slot(key_slot(key), *two_nodes(redis_cluster, key), while_open)
+        assert browser.do(read) == 3
+        browser.do(write)
+        assert browser.do(read) == 4
+        redis_cluster.wait_ok()
+
+
+@pytest.mark.parametrize("kind", ["MOVED", "ASK"])
+def test_row31_redirects_in_circles_are_a_503_after_a_bounded_number(
+    make_site: MakeSite, kind: str
+) -> None:
+    with Member() as one, Member() as two:
+        one.sends_to(kind, "", two)
+        two.sends_to(kind, "", one)
+        site = make_site(f"redis+cluster://127.0.0.1:{one.port}")
+        with Stopwatch(TIMEOUT):
+            answer = Browser(site, token()).get(read)
+        assert is_503(answer, kind)
+        assert one.count("GET") + two.count("GET") < 300
 
 
 # -- 32 --

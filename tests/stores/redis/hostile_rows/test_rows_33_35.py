@@ -14,8 +14,9 @@ from sessionstore.testing import FaultProxy
 from tests.adapters.conftest import MakeSite
 from tests.stores.carrying import Stopwatch
 from tests.stores.redis.hostile_rows.conftest import TIMEOUT, begun, is_503, read, recovered, write
+from tests.support.calling import Answer
 from tests.support.servers import RedisServer
-from tests.support.sites import Answer, Site
+from tests.support.sites import Site
 
 # -- 33 --
 

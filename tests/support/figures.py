@@ -38,6 +38,15 @@ class Sample:
         """Seconds."""
         return self.ended - self.began
 
+    def is_late(self, timeout: float, margin: float) -> bool:
+        """Whether it is no 503 by the deadline; a write has two, one to load and one to store.
+
+        :param timeout: the store's, in seconds
+        :param margin: seconds that a busy machine may add
+        """
+        deadline = timeout * (1 if self.kind == "read" else 2) + margin
+        return self.status != 503 or self.took > deadline
+
 
 @dataclass(frozen=True)
 class Window:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tests.drill.views import COOKIE
+from tests.support.calling import COOKIE
+from tests.support.sites import cookie_value
 
 PATIENCE: Final = 10.0
 """Seconds: far more than any answer may take."""
@@ -44,15 +47,13 @@ class Site:
         :raises NoAnswer: whatever happened to it
         """
         header = f"Cookie: {COOKIE}={cookie}\r\n" if cookie else ""
-        request = f"GET {path} HTTP/1.1\r\nHost: drill\r\n{header}\r\n".encode()
+        request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{header}\r\n".encode()
         writer = None
         try:
             async with asyncio.timeout(PATIENCE):
-                if self._idle:
-                    reader, writer = self._idle.pop()
-                else:
-                    reader, writer = await asyncio.open_connection(*self._address)
+                reader, writer = self._kept() or await asyncio.open_connection(*self._address)
                 writer.write(request)
+                _acknowledge_at_once(writer)
                 reply, keep = await _read(reader)
         except (OSError, EOFError, ValueError, TimeoutError) as error:
             if writer is not None:
@@ -64,12 +65,29 @@ class Site:
             writer.close()
         return reply
 
+    def _kept(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """An open connection, unless the site has closed them all: a worker may have ended."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return None
+
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections that no request is on."""
         idle, self._idle = self._idle, []
         for _, writer in idle:
             writer.close()
-            await writer.wait_closed()
+            with suppress(OSError):  # a worker that was killed has reset it
+                await writer.wait_closed()
+
+
+def _acknowledge_at_once(writer: asyncio.StreamWriter) -> None:
+    """Workers of uvicorn's send head and body apart and without TCP_NODELAY: the body would wait
+    40 ms for the head's acknowledgement (Linux)."""
+    connection = writer.get_extra_info("socket")
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
 async def _read(reader: asyncio.StreamReader) -> tuple[Reply, bool]:
@@ -84,9 +102,7 @@ async def _read(reader: asyncio.StreamReader) -> tuple[Reply, bool]:
         elif name == "connection":
             keep = value.lower() != "close"
         elif name == "set-cookie" and value.startswith(f"{COOKIE}="):
-            pair, _, attributes = value.partition(";")
-            deletes = "max-age=0" in attributes.lower()
-            reply.cookie = "" if deletes else pair.partition("=")[2]
+            reply.cookie = cookie_value(value) or ""
         elif name == "transfer-encoding":
             body = await _chunks(reader)
             length = 0
