@@ -274,13 +274,15 @@ class World:
         for process in self.processes:
             if process.suspended or not process.membership.is_current():
                 continue
-            for label, state in process.states().items():
+            states = process.states()
+            self.left |= {label for label, state in states.items() if state >= State.LEAVING}
+            if min(states.values()) >= State.LEAVING:
+                continue  # it has nothing to go on with
+            for label, state in states.items():
                 if state is State.IN:
                     relied[label] = process
                 elif state is State.OUT:
                     without[label] = process
-                if state >= State.LEAVING:
-                    self.left.add(label)
         for label in relied.keys() & without.keys():
             names = relied[label].name, without[label].name
             raise AssertionError(f"{names[0]} relies on {label}, and {names[1]} goes without")

@@ -74,7 +74,8 @@ def test_the_order_of_notes() -> None:
         Note(flushed, 0, State.JOINING),
         Note(restarted, 0, State.JOINING),
     ]
-    assert sorted(in_order[::-1]) == in_order
+    in_order.reverse()
+    assert sorted(in_order, reverse=True) == in_order
 
 
 def test_who_wrote_it_first_means_nothing() -> None:
