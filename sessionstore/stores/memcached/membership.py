@@ -17,7 +17,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from sessionstore.core.errors import StoreUnavailable
@@ -151,6 +151,8 @@ class Membership:
         self._seen: dict[Node, _Seen] = {}
         # What requests see. Each is replaced as a whole, and the lease last.
         self._states: Mapping[Node, State] = {}
+        self._places: dict[Sequence[Node], Places] = {}
+        """By the order in which a key's servers come."""
         self._until = -math.inf
         self._follow()
 
@@ -307,19 +309,30 @@ class Membership:
 
     def _publish(self) -> None:
         """Have requests see it."""
-        self._states = {
-            node: State.LEAVING if self._is_doubtful(node) else _state(seen)
-            for node, seen in self._seen.items()
-        }
+        states = {node: _state(seen) for node, seen in self._seen.items()}
+        for node in self._doubtful():
+            states[node] = State.LEAVING
+        if states != self._states:
+            self._states = states
+            self._places = {}
         looks = self._seen.values()
         oldest = min((seen.checked for seen in looks), default=-math.inf)
         newest = max((seen.read for seen in looks), default=-math.inf)
         self._until = min(oldest, newest) + self.pace.lease
 
-    def _is_doubtful(self, node: Node) -> bool:
+    def _doubtful(self) -> list[Node]:
+        now, lease = self._clock(), self.pace.lease
+        if all(
+            seen.read >= now - lease and _state(seen) is not State.OUT
+            for seen in self._seen.values()
+        ):
+            return []  # as nearly always
+        return [node for node in self._seen if self._is_doubtful(node, now, lease)]
+
+    def _is_doubtful(self, node: Node, now: float, lease: float) -> bool:
         """Whether it may have been left out unbeknown to this process: it was not heard for a
         while, and nobody else has been since then who could tell."""
-        this, now, lease = self._seen[node], self._clock(), self.pace.lease
+        this = self._seen[node]
         if _state(this) is State.OUT:
             return False
         others = [seen for other, seen in self._seen.items() if other is not node]
@@ -384,11 +397,18 @@ class Membership:
 
         :raises Failure: it may be on a server that is being left out; or all are
         """
+        known, order = self._places, self.topology.walk(key)
+        places = known.get(order)
+        if places is None:
+            places = known[order] = self._places_in(order)
+        return places._replace(now=self._wall())
+
+    def _places_in(self, order: Sequence[Node]) -> Places:
         look: list[Node] = []
         make: list[Node] = []
         others: list[Node] = []
         states = self._states
-        for node in self.topology.walk(key):
+        for node in order:
             state = states.get(node, State.OUT)
             if state is State.OUT:
                 continue
@@ -402,7 +422,7 @@ class Membership:
                     make.append(node)
         if not look:
             raise unavailable("all servers are left out", self.topology.name, silent=False)
-        return Places(tuple(look), tuple(make or look), tuple(others), self._wall())
+        return Places(tuple(look), tuple(make or look), tuple(others))
 
     def check(self, node: Node) -> None:
         """Before something is said to a server that was chosen a while ago.

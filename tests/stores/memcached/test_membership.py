@@ -406,13 +406,13 @@ def test_a_topology_that_changes() -> None:
 @pytest.mark.parametrize("servers", [2, 3, 4])
 def test_all_processes_agree(servers: int) -> None:
     served = left = 0
-    for seed in range(16):
+    for seed in range(8):
         world = World(seed, servers, 3)
         world.live()
         served += world.served
         left += len(world.left)
     assert served > 1000
-    assert left > 8, "or nothing was tested"
+    assert left > 4, "or nothing was tested"
 
 
 def impatient(monkeypatch: pytest.MonkeyPatch) -> World | None:
