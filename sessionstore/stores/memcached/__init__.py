@@ -18,6 +18,7 @@ endpoint.py      where one server is, and how to log in
 topology.py      which servers there are, and which of them has a key
 ring.py          which of several servers a key is on, as libmemcached places it
 membership.py    which servers are left out, where a lost one's share goes to the next
+sightings.py     what one process has seen of the servers
 notes.py         what the application's processes tell each other about that
 vigil.py         the threads that look at the servers for it
 spread.py        the four verbs where a session may be on the next server

@@ -22,7 +22,8 @@ from typing import Final, NamedTuple
 
 from sessionstore.core.errors import StoreUnavailable
 from sessionstore.stores.attempts import Failure, unavailable
-from sessionstore.stores.memcached.notes import MOST, Note, Notes, Run, State
+from sessionstore.stores.memcached.notes import IN_USE, MOST, Note, Notes, Run, State
+from sessionstore.stores.memcached.sightings import Sightings, doubtful
 from sessionstore.stores.memcached.topology import Node, Topology
 
 logger = logging.getLogger("sessionstore")
@@ -50,7 +51,6 @@ MISSES: Final = 3
 HEAD_START: Final = 3
 """Seconds by which a server's statistics may claim an earlier start than it had: memcached 1.6 says
 two too many."""
-_IN_USE: Final = frozenset((State.IN, State.JOINING))
 _KEPT_OUT: Final = (
     "is kept out, because it came back with what it had, which may be out of date: restart it or"
     " flush it"
@@ -71,54 +71,6 @@ class Places(NamedTuple):
     make: tuple[Node, ...]
     others: tuple[Node, ...] = ()
     now: float = 0.0
-
-
-class _Seen:
-    """What this process knows of one server."""
-
-    def __init__(self, *, new: bool) -> None:
-        self.new = new
-        """Whether it has come while this process ran."""
-        self.note: Note | None = None
-        self.said_kept_out = False
-        self.begin(0)
-
-    def begin(self, now: float) -> None:
-        """Nobody has looked until now."""
-        self.checked = -math.inf
-        """When the last look at it began that has ended, well or not."""
-        self.read = -math.inf
-        """When the last one began that ended well."""
-        self.contact = -math.inf
-        """When it ended."""
-        self.regained = -math.inf
-        """When the first one did, after it had not been heard for long. ``lapsed``: there was a
-        time in which it was not; at first, there was none."""
-        self.begun, self.lapsed = now, False
-        self.notes: Notes = {}
-        """What is stored there."""
-        self.refuses = False
-        """Whether it answers, but not what it was asked."""
-        self.settling = self.evident = math.inf
-        """When this process read its note for the first time, and for the last."""
-        self.hope(now)
-
-    def is_heard(self, now: float, lease: float) -> bool:
-        """Whether it has answered a moment ago."""
-        return now - self.contact <= lease
-
-    def is_informed(self, now: float, lease: float) -> bool:
-        """Whether its notes are those that everybody writes: just after it was away, they are not
-        yet."""
-        informed = not self.lapsed or now - self.regained >= lease
-        return informed and self.is_heard(now, lease)
-
-    def hope(self, now: float) -> None:
-        """It is missed from now on, if at all."""
-        self.heard = now
-        self.misses = 0
-        self.lost: Note | None = None
-        """What this process would write: that it misses this server."""
 
 
 class Membership:
@@ -148,7 +100,7 @@ class Membership:
         self._clock = clock
         self._wall = wall
         self._lock = threading.Lock()
-        self._seen: dict[Node, _Seen] = {}
+        self._seen: dict[Node, Sightings] = {}
         # What requests see. Each is replaced as a whole, and the lease last.
         self._states: Mapping[Node, State] = {}
         self._places: dict[Sequence[Node], Places] = {}
@@ -184,7 +136,7 @@ class Membership:
             if node in before:
                 self._seen[node] = before[node]
             else:
-                self._seen[node] = _Seen(new=new)
+                self._seen[node] = Sightings(new=new)
                 self._seen[node].begin(self._clock())
         self._publish()
 
@@ -236,16 +188,16 @@ class Membership:
             seen.refuses = not silent
             self._looked(seen, began)
 
-    def _miss(self, node: Node, seen: _Seen, now: float) -> None:
+    def _miss(self, node: Node, seen: Sightings, now: float) -> None:
         if seen.misses < MISSES or now - seen.heard < self._silence or seen.lost is not None:
             return
         # Without another one there is nobody to go on with, nor to tell.
         others = (other for other in self._seen.items() if other[0] is not node)
-        if not any(_state(other) in _IN_USE and not other.misses for _, other in others):
+        if not any(other.state in IN_USE and not other.misses for _, other in others):
             return
         since = int(self._wall())
         note = seen.note or Note(Run(since - HEAD_START))
-        if note.state in _IN_USE:
+        if note.state in IN_USE:
             seen.lost = note._replace(state=State.LEAVING, since=since)
 
     def _learn(self, notes: Notes, now: float) -> None:
@@ -254,7 +206,7 @@ class Membership:
             if note is not None and (seen.note is None or note > seen.note):
                 self._note(node, seen, note, now)
 
-    def _hear(self, node: Node, seen: _Seen, run: Run, now: float) -> None:
+    def _hear(self, node: Node, seen: Sightings, run: Run, now: float) -> None:
         note = seen.note
         if note is None:
             self._note(node, seen, Note(run, 0, State.JOINING if seen.new else State.IN), now)
@@ -286,7 +238,7 @@ class Membership:
             elif note.state is State.JOINING:
                 self._note(node, seen, note._replace(state=State.IN), now)
 
-    def _note(self, node: Node, seen: _Seen, note: Note, now: float) -> None:
+    def _note(self, node: Node, seen: Sightings, note: Note, now: float) -> None:
         before, seen.note, seen.settling = seen.note, note, math.inf
         if before is None or (note.run, note.term) != (before.run, before.term):
             # It is another server, as it were.
@@ -300,17 +252,17 @@ class Membership:
         elif is_ > was and is_ is State.OUT:
             text = "session store: %s is left out: its share of the sessions is the next server's"
             logger.warning(text, node.name)
-        elif before and was not in _IN_USE and is_ in _IN_USE:
+        elif before and was not in IN_USE and is_ in IN_USE:
             logger.warning("session store: %s is taken back: %s", node.name, _why(before, note))
 
-    def _looked(self, seen: _Seen, began: float) -> None:
+    def _looked(self, seen: Sightings, began: float) -> None:
         seen.checked = began
         self._publish()
 
     def _publish(self) -> None:
         """Have requests see it."""
-        states = {node: _state(seen) for node, seen in self._seen.items()}
-        for node in self._doubtful():
+        states = {node: seen.state for node, seen in self._seen.items()}
+        for node in doubtful(self._seen, self._clock(), self.pace.lease):
             states[node] = State.LEAVING
         if states != self._states:
             self._states = states
@@ -319,32 +271,6 @@ class Membership:
         oldest = min((seen.checked for seen in looks), default=-math.inf)
         newest = max((seen.read for seen in looks), default=-math.inf)
         self._until = min(oldest, newest) + self.pace.lease
-
-    def _doubtful(self) -> list[Node]:
-        now, lease = self._clock(), self.pace.lease
-        if all(
-            seen.read >= now - lease and _state(seen) is not State.OUT
-            for seen in self._seen.values()
-        ):
-            return []  # as nearly always
-        return [node for node in self._seen if self._is_doubtful(node, now, lease)]
-
-    def _is_doubtful(self, node: Node, now: float, lease: float) -> bool:
-        """Whether it may have been left out unbeknown to this process: it was not heard for a
-        while, and nobody else has been since then who could tell."""
-        this = self._seen[node]
-        if _state(this) is State.OUT:
-            return False
-        others = [seen for other, seen in self._seen.items() if other is not node]
-        asked = [each for each in others if _state(each) is not State.OUT and not each.refuses]
-        if not asked:
-            # Then it is this server that is told, by those who know better, if there are any.
-            return not this.is_informed(now, lease)
-        gap = (this.regained if this.is_heard(now, lease) else now) - lease
-        return not (
-            all(other.read >= gap for other in asked)
-            or any(other.read >= gap and other.is_informed(now, lease) for other in others)
-        )
 
     def wanted_on(self, node: Node) -> Notes | None:
         """The notes to store on a server instead of those that are there; None: they are right."""
@@ -375,7 +301,7 @@ class Membership:
     def is_kept_out(self, node: Node) -> bool:
         """Whether it answers and is left out all the same."""
         seen = self._seen.get(node)
-        return seen is not None and _state(seen) is State.OUT and not seen.misses
+        return seen is not None and seen.state is State.OUT and not seen.misses
 
     def trouble(self, node: Node) -> str | None:
         """Why a server is not used; None: it is."""
@@ -384,9 +310,9 @@ class Membership:
             return "it is not one of the servers any more"
         if self.is_kept_out(node):
             return f"it {_KEPT_OUT}"
-        if _state(seen) is State.OUT:
+        if seen.state is State.OUT:
             return "it does not answer, and is left out"
-        if _state(seen) is State.LEAVING:
+        if seen.state is State.LEAVING:
             return "it does not answer, and is being left out"
         if self.state(node) is State.LEAVING:
             return "nobody can be asked whether it was left out"
@@ -429,17 +355,13 @@ class Membership:
 
         :raises Failure: what it holds does not count any more
         """
-        if self.state(node) not in _IN_USE:
+        if self.state(node) not in IN_USE:
             raise self._unusable(node)
 
     def _unusable(self, node: Node) -> Failure:
         # Not tried again: that takes seconds.
         text = self.trouble(node) or "it was left out"
         return Failure(StoreUnavailable(text, node=node.name), retry=False)
-
-
-def _state(seen: _Seen) -> State:
-    return State.IN if seen.note is None else seen.note.state
 
 
 def _why(before: Note, note: Note) -> str:
