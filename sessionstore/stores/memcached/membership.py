@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 from sessionstore.core.errors import StoreUnavailable
 from sessionstore.stores.attempts import Failure, unavailable
 from sessionstore.stores.memcached.notes import IN_USE, MOST, Note, Notes, Run, State
-from sessionstore.stores.memcached.sightings import Sightings, doubtful
+from sessionstore.stores.memcached.sightings import KEPT_OUT, Sightings, doubtful, reason
 from sessionstore.stores.memcached.topology import Node, Topology
 
 logger = logging.getLogger("sessionstore")
@@ -51,10 +51,6 @@ MISSES: Final = 3
 HEAD_START: Final = 3
 """Seconds by which a server's statistics may claim an earlier start than it had: memcached 1.6 says
 two too many."""
-_KEPT_OUT: Final = (
-    "is kept out, because it came back with what it had, which may be out of date: restart it or"
-    " flush it"
-)
 
 
 class Places(NamedTuple):
@@ -130,14 +126,11 @@ class Membership:
 
     def _follow(self) -> None:
         # At the first sight of them, all have been there.
-        new, before = bool(self._seen), self._seen
-        self._seen = {}
-        for node in self.topology.nodes():
-            if node in before:
-                self._seen[node] = before[node]
-            else:
-                self._seen[node] = Sightings(new=new)
-                self._seen[node].begin(self._clock())
+        before, now = self._seen, self._clock()
+        self._seen = {
+            node: before.get(node) or Sightings(now, new=bool(before))
+            for node in self.topology.nodes()
+        }
         self._publish()
 
     # -- what the vigils tell --
@@ -182,18 +175,18 @@ class Membership:
             now = self._clock()
             if silent:
                 seen.misses += 1
-                self._miss(node, seen, now)
+                self._miss(seen, now)
             else:
                 seen.hope(now)
             seen.refuses = not silent
             self._looked(seen, began)
 
-    def _miss(self, node: Node, seen: Sightings, now: float) -> None:
+    def _miss(self, seen: Sightings, now: float) -> None:
         if seen.misses < MISSES or now - seen.heard < self._silence or seen.lost is not None:
             return
         # Without another one there is nobody to go on with, nor to tell.
-        others = (other for other in self._seen.items() if other[0] is not node)
-        if not any(other.state in IN_USE and not other.misses for _, other in others):
+        others = (other for other in self._seen.values() if other is not seen)
+        if not any(other.state in IN_USE and not other.misses for other in others):
             return
         since = int(self._wall())
         note = seen.note or Note(Run(since - HEAD_START))
@@ -218,7 +211,7 @@ class Membership:
                 self._note(node, seen, Note(note.run, note.term + 1, State.JOINING), now)
             elif not seen.said_kept_out:
                 seen.said_kept_out = True
-                logger.warning("session store: %s %s", node.name, _KEPT_OUT)
+                logger.warning("session store: %s %s", node.name, KEPT_OUT)
 
     def _settle(self, holder: Node, notes: Notes, now: float) -> None:
         """Act on what is known to be stored for long enough."""
@@ -246,14 +239,14 @@ class Membership:
             seen.hope(now)
         elif seen.lost is not None and note >= seen.lost:
             seen.lost = None
-        was, is_ = before.state if before else State.IN, note.state
-        if is_ > was and is_ is State.LEAVING:
+        old, new = before.state if before else State.IN, note.state
+        if new > old and new is State.LEAVING:
             logger.warning("session store: %s does not answer, and is being left out", node.name)
-        elif is_ > was and is_ is State.OUT:
+        elif new > old and new is State.OUT:
             text = "session store: %s is left out: its share of the sessions is the next server's"
             logger.warning(text, node.name)
-        elif before and was not in IN_USE and is_ in IN_USE:
-            logger.warning("session store: %s is taken back: %s", node.name, _why(before, note))
+        elif before and old not in IN_USE and new in IN_USE:
+            logger.warning("session store: %s is taken back: %s", node.name, reason(before, note))
 
     def _looked(self, seen: Sightings, began: float) -> None:
         seen.checked = began
@@ -295,28 +288,21 @@ class Membership:
 
     def state(self, node: Node) -> State:
         """As of the last look."""
-        # Unknown: the topology has changed.
-        return self._states.get(node, State.OUT)
+        return self._states.get(node, State.OUT)  # unknown: the topology has changed
 
     def is_kept_out(self, node: Node) -> bool:
-        """Whether it answers and is left out all the same."""
+        """See :attr:`.sightings.Sightings.is_kept_out`."""
         seen = self._seen.get(node)
-        return seen is not None and seen.state is State.OUT and not seen.misses
+        return seen is not None and seen.is_kept_out
 
     def trouble(self, node: Node) -> str | None:
         """Why a server is not used; None: it is."""
         seen = self._seen.get(node)
         if seen is None:
             return "it is not one of the servers any more"
-        if self.is_kept_out(node):
-            return f"it {_KEPT_OUT}"
-        if seen.state is State.OUT:
-            return "it does not answer, and is left out"
-        if seen.state is State.LEAVING:
-            return "it does not answer, and is being left out"
-        if self.state(node) is State.LEAVING:
+        if seen.trouble is None and self.state(node) is State.LEAVING:
             return "nobody can be asked whether it was left out"
-        return None
+        return seen.trouble
 
     def places(self, key: bytes) -> Places:
         """Where the session of this key is, or would be.
@@ -362,11 +348,3 @@ class Membership:
         # Not tried again: that takes seconds.
         text = self.trouble(node) or "it was left out"
         return Failure(StoreUnavailable(text, node=node.name), retry=False)
-
-
-def _why(before: Note, note: Note) -> str:
-    if note.run.started != before.run.started:
-        return "it was restarted"
-    if note.run != before.run:
-        return "it was flushed"
-    return "what it holds is older than any session"

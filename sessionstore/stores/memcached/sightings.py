@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from sessionstore.stores.memcached.notes import Note, Notes, State
 
 N = TypeVar("N")
+
+KEPT_OUT: Final = (
+    "is kept out, because it came back with what it had, which may be out of date: restart it or"
+    " flush it"
+)
 
 
 class Sightings:
@@ -17,11 +22,11 @@ class Sightings:
     :param new: whether it has come while this process ran
     """
 
-    def __init__(self, *, new: bool) -> None:
+    def __init__(self, now: float, *, new: bool) -> None:
         self.new = new
         self.note: Note | None = None
         self.said_kept_out = False
-        self.begin(0)
+        self.begin(now)
 
     def begin(self, now: float) -> None:
         """Nobody has looked until now."""
@@ -47,6 +52,22 @@ class Sightings:
     def state(self) -> State:
         """What is to be done with it."""
         return State.IN if self.note is None else self.note.state
+
+    @property
+    def is_kept_out(self) -> bool:
+        """Whether it answers and is left out all the same."""
+        return self.state is State.OUT and not self.misses
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it is not used, so far as its note says."""
+        if self.is_kept_out:
+            return f"it {KEPT_OUT}"
+        if self.state is State.OUT:
+            return "it does not answer, and is left out"
+        if self.state is State.LEAVING:
+            return "it does not answer, and is being left out"
+        return None
 
     def is_heard(self, now: float, lease: float) -> bool:
         """Whether it has answered a moment ago."""
@@ -89,3 +110,12 @@ def _is_doubtful(seen: Mapping[N, Sightings], node: N, now: float, lease: float)
         all(other.read >= gap for other in asked)
         or any(other.read >= gap and other.is_informed(now, lease) for other in others)
     )
+
+
+def reason(before: Note, note: Note) -> str:
+    """Why a server is taken back."""
+    if note.run.started != before.run.started:
+        return "it was restarted"
+    if note.run != before.run:
+        return "it was flushed"
+    return "what it holds is older than any session"
