@@ -175,8 +175,6 @@ class Process:
         try:
             if command.request is Look.PLACES:
                 return membership.places(command.key)
-            if command.request is Look.EVERYWHERE:
-                return membership.everywhere(command.key)
             node: Any = command.route
             membership.check(node)
         except Failure as failure:
