@@ -75,6 +75,13 @@ def memcached_server() -> Iterator[memcached_servers.MemcachedServer]:
 
 
 @pytest.fixture(scope="session")
+def memcached_ring() -> Iterator[memcached_servers.MemcachedRing]:
+    """Three memcached that one store uses."""
+    with memcached_servers.run_memcached_ring(3) as ring:
+        yield ring
+
+
+@pytest.fixture(scope="session")
 def sentinel_group() -> Iterator[SentinelGroup]:
     """A primary, a replica and three sentinels, which no test may hurt."""
     with run_sentinel() as group:

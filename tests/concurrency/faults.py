@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from sessionstore.stores.base import Store
@@ -22,12 +22,17 @@ TIMEOUT = 0.5
 
 @contextmanager
 def faulty(any_store: AnyStore, seed: int) -> Iterator[Store]:
-    """A store whose network fails now and then, while the ``with`` block runs."""
-    assert any_store.upstream is not None and any_store.through is not None
-    draw, stopping = random.Random(seed), threading.Event()
-    with FaultProxy(any_store.upstream) as proxy:
+    """A store whose network fails now and then, while the ``with`` block runs.
 
-        def misbehave() -> None:
+    Of several servers, each has a network of its own.
+    """
+    assert any_store.through is not None
+    stopping = threading.Event()
+    with ExitStack() as stack:
+        proxies = [stack.enter_context(FaultProxy(each)) for each in any_store.upstreams]
+
+        def misbehave(number: int) -> None:
+            draw, proxy = random.Random(f"{seed}/{number}"), proxies[number]
             while not stopping.wait(draw.uniform(0.005, 0.05)):
                 if proxy.fault:
                     mend(proxy)
@@ -35,11 +40,14 @@ def faulty(any_store: AnyStore, seed: int) -> Iterator[Store]:
                     proxy.fault = draw.choice(FAULTS)
             mend(proxy)
 
-        with any_store.opened(any_store.through(proxy.address), timeout=TIMEOUT) as store:
-            thread = threading.Thread(target=misbehave)
+        url = any_store.through([proxy.address for proxy in proxies])
+        store = stack.enter_context(any_store.opened(url, timeout=TIMEOUT))
+        threads = [threading.Thread(target=misbehave, args=(n,)) for n in range(len(proxies))]
+        for thread in threads:
             thread.start()
-            try:
-                yield store
-            finally:
-                stopping.set()
+        try:
+            yield store
+        finally:
+            stopping.set()
+            for thread in threads:
                 thread.join()

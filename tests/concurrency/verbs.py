@@ -8,7 +8,7 @@ import random
 import time
 from typing import Any, Final, NamedTuple
 
-from sessionstore.core.errors import OutcomeUnknown, StoreError
+from sessionstore.core.errors import NotReplicated, OutcomeUnknown, StoreError
 from sessionstore.core.flow import Command, Flow, arun, run
 from sessionstore.core.verbs import Conflict, Entry, Exists, Missing, Version
 from sessionstore.stores.base import REVISION, Store
@@ -111,7 +111,7 @@ class Work:
             try:
                 result = run(step.flow, lambda it: self._store.execute(it, deadline))  # noqa: B023
             except StoreError as error:
-                self._failed(key, step, began, error)
+                self._failed(client, key, step, began, error)
             else:
                 self._done(key, step, began, client.met(key, step, result))
 
@@ -129,9 +129,9 @@ class Work:
                 task.cancel()
             await asyncio.wait({task})
             if task.cancelled():
-                self._failed(key, step, began, OutcomeUnknown("cancelled"))
+                self._failed(client, key, step, began, OutcomeUnknown("cancelled"))
             elif error := task.exception():
-                self._failed(key, step, began, error)
+                self._failed(client, key, step, began, error)
             else:
                 self._done(key, step, began, client.met(key, step, task.result()))
 
@@ -146,10 +146,14 @@ class Work:
     def _done(self, key: bytes, step: Step, began: int, result: Any) -> None:
         self.history.ok(key.decode(), step.name, step.arguments, result, began)
 
-    def _failed(self, key: bytes, step: Step, began: int, error: BaseException) -> None:
+    def _failed(
+        self, client: Client, key: bytes, step: Step, began: int, error: BaseException
+    ) -> None:
         if not isinstance(error, StoreError):
             raise error
-        if isinstance(error, OutcomeUnknown) and step.name != "load":
+        if isinstance(error, NotReplicated):
+            self._done(key, step, began, client.met(key, step, error.result))
+        elif isinstance(error, OutcomeUnknown) and step.name != "load":
             self.history.unknown(key.decode(), step.name, step.arguments, began)
         else:
             self.history.fail()

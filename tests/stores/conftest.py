@@ -140,13 +140,6 @@ def memcached_mutual_tls_server() -> Iterator[MemcachedServer]:
 
 
 @pytest.fixture(scope="session")
-def memcached_ring() -> Iterator[MemcachedRing]:
-    """Three memcached that one store uses."""
-    with memcached_servers.run_memcached_ring(3) as ring:
-        yield ring
-
-
-@pytest.fixture(scope="session")
 def memcached_cluster(memcached_ring: MemcachedRing) -> Iterator[DiscoveredCluster]:
     """The same three, as a configuration endpoint names them."""
     with ConfigurationEndpoint() as endpoint:

@@ -1,13 +1,12 @@
 """Every store, for tests that hold of all of them: the model, and the histories of many clients.
 
-A new store is covered by another function in ``STORES``. Memcached is not among them yet: its
-conflicts take a second command for the current entry, and the model takes a verb for one command.
+A new store is covered by another function in ``STORES``.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from sessionstore.core.flow import Flow, run
 from sessionstore.core.verbs import REVISION
 from sessionstore.stores.base import Store
 from sessionstore.stores.url import open_store
+from tests.support.memcached_servers import MemcachedRing, MemcachedServer
 from tests.support.redis_topologies import RedisCluster, SentinelGroup
 from tests.support.servers import PostgresServer, RedisServer
 
@@ -32,15 +32,15 @@ class AnyStore:
     """A server, or what stands for one, and how to open a store on it.
 
     :param url: without options that the test may give
-    :param upstream: the server's Unix socket or address, for a proxy in front of it
-    :param through: the URL of that proxy's ``host:port``
+    :param upstreams: each server's Unix socket or address, for a proxy in front of it
+    :param through: the URL of those proxies' ``host:port``
     """
 
     name: str
     url: str
     prefix: str
-    upstream: Path | tuple[str, int] | None = None
-    through: Callable[[str], str] | None = None
+    upstreams: tuple[Path | tuple[str, int], ...] = ()
+    through: Callable[[Sequence[str]], str] | None = None
 
     @property
     def is_shared(self) -> bool:
@@ -98,8 +98,8 @@ def _postgresql(request: pytest.FixtureRequest, prefix: str) -> AnyStore:
         "postgresql",
         url,
         prefix,
-        (parts.hostname, parts.port),
-        lambda address: url.replace(host, address),
+        ((parts.hostname, parts.port),),
+        lambda proxies: url.replace(host, proxies[0]),
     )
 
 
@@ -112,7 +112,9 @@ def _valkey(request: pytest.FixtureRequest, prefix: str) -> AnyStore:
 
 
 def _redis_or_valkey(name: str, server: RedisServer, prefix: str) -> AnyStore:
-    return AnyStore(name, server.url, prefix, server.socket, lambda address: f"redis://{address}")
+    return AnyStore(
+        name, server.url, prefix, (server.socket,), lambda proxies: f"redis://{proxies[0]}"
+    )
 
 
 def _sentinel(request: pytest.FixtureRequest, prefix: str) -> AnyStore:
@@ -125,6 +127,32 @@ def _cluster(request: pytest.FixtureRequest, prefix: str) -> AnyStore:
     return AnyStore("cluster", cluster.url, prefix)
 
 
+def _memcached(request: pytest.FixtureRequest, prefix: str) -> AnyStore:
+    server: MemcachedServer = request.getfixturevalue("memcached_server")
+    return AnyStore("memcached", server.url, prefix, (server.address,), _several)
+
+
+def _memcached_ring(request: pytest.FixtureRequest, prefix: str) -> AnyStore:
+    ring: MemcachedRing = request.getfixturevalue("memcached_ring")
+    addresses = tuple(server.address for server in ring.servers)
+    return AnyStore("memcached-ring", ring.url, prefix, addresses, _several)
+
+
+def _memcached_copies(request: pytest.FixtureRequest, prefix: str) -> AnyStore:
+    ring = _memcached_ring(request, prefix)
+    return AnyStore(
+        "memcached-copies",
+        f"{ring.url}?copies=2",
+        prefix,
+        ring.upstreams,
+        lambda proxies: f"{_several(proxies)}?copies=2",
+    )
+
+
+def _several(proxies: Sequence[str]) -> str:
+    return f"memcached://{','.join(proxies)}"
+
+
 STORES: Final[dict[str, Callable[[pytest.FixtureRequest, str], AnyStore]]] = {
     "memory": _memory,
     "sqlite": _sqlite,
@@ -133,4 +161,7 @@ STORES: Final[dict[str, Callable[[pytest.FixtureRequest, str], AnyStore]]] = {
     "valkey": _valkey,
     "sentinel": _sentinel,
     "cluster": _cluster,
+    "memcached": _memcached,
+    "memcached-ring": _memcached_ring,
+    "memcached-copies": _memcached_copies,
 }

@@ -62,7 +62,8 @@ class Places(NamedTuple):
 
     :param look: where it may be, likeliest first
     :param make: where it would be made; the second has its copy
-    :param others: where it could be if more than one server was lost when it was made
+    :param others: where it could be if more than one server was lost when it was made; one that is
+        being left out is among them, and says so when it is asked
     :param now: seconds since 1970
     """
 
@@ -91,12 +92,26 @@ class _Seen:
         self.contact = -math.inf
         """When it ended."""
         self.regained = -math.inf
-        """When the first one did, after it had not been heard for long."""
+        """When the first one did, after it had not been heard for long; ``lapsed``: it had been
+        before that."""
+        self.lapsed = False
         self.notes: Notes = {}
         """What is stored there."""
+        self.refuses = False
+        """Whether it answers, but not what it was asked."""
         self.settling = self.evident = math.inf
         """When this process read its note for the first time, and for the last."""
         self.hope(now)
+
+    def is_heard(self, now: float, lease: float) -> bool:
+        """Whether it has answered a moment ago."""
+        return now - self.contact <= lease
+
+    def is_informed(self, now: float, lease: float) -> bool:
+        """Whether its notes are those that everybody writes: just after it was away, they are not
+        yet."""
+        informed = not self.lapsed or now - self.regained >= lease
+        return informed and self.is_heard(now, lease)
 
     def hope(self, now: float) -> None:
         """It is missed from now on, if at all."""
@@ -189,9 +204,11 @@ class Membership:
                 # That nobody was heard for so long was this process's own trouble.
                 for each in self._seen.values():
                     each.hope(now)
-            if now - seen.contact > self.pace.lease:
+            if not seen.is_heard(now, self.pace.lease):
+                seen.lapsed = seen.contact > -math.inf
                 seen.regained = now
             seen.read, seen.contact, seen.notes = began, now, notes
+            seen.refuses = False
             seen.hope(now)
             self._learn(notes, now)
             self._hear(node, seen, run or Run(0), now)
@@ -214,6 +231,7 @@ class Membership:
                 self._miss(node, seen, now)
             else:
                 seen.hope(now)
+            seen.refuses = not silent
             self._looked(seen, began)
 
     def _miss(self, node: Node, seen: _Seen, now: float) -> None:
@@ -239,8 +257,8 @@ class Membership:
         if note is None:
             self._note(node, seen, Note(run, 0, State.JOINING if seen.new else State.IN), now)
         elif run > note.run:
-            empty = note.state if note.state in _IN_USE else State.JOINING
-            self._note(node, seen, Note(run, 0, empty), now)
+            # Even if it was in: others may have left it out meanwhile, and it had come back.
+            self._note(node, seen, Note(run, 0, State.JOINING), now)
         elif note.state is State.OUT:
             if self._wall() - note.since >= self._keep_out:
                 self._note(node, seen, Note(note.run, note.term + 1, State.JOINING), now)
@@ -293,20 +311,27 @@ class Membership:
             node: State.LEAVING if self._is_doubtful(node) else _state(seen)
             for node, seen in self._seen.items()
         }
-        oldest = min((seen.checked for seen in self._seen.values()), default=-math.inf)
-        self._until = oldest + self.pace.lease
+        looks = self._seen.values()
+        oldest = min((seen.checked for seen in looks), default=-math.inf)
+        newest = max((seen.read for seen in looks), default=-math.inf)
+        self._until = min(oldest, newest) + self.pace.lease
 
     def _is_doubtful(self, node: Node) -> bool:
         """Whether it may have been left out unbeknown to this process: it was not heard for a
         while, and nobody else has been since then who could tell."""
-        this, now = self._seen[node], self._clock()
+        this, now, lease = self._seen[node], self._clock(), self.pace.lease
         if _state(this) is State.OUT:
             return False
         others = [seen for other, seen in self._seen.items() if other is not node]
-        if all(_state(other) is State.OUT for other in others):
-            return False
-        gap = this.regained if now - this.contact <= self.pace.lease else now
-        return max(other.read for other in others) < gap - self.pace.lease
+        asked = [each for each in others if _state(each) is not State.OUT and not each.refuses]
+        if not asked:
+            # Then it is this server that is told, by those who know better, if there are any.
+            return not this.is_informed(now, lease)
+        gap = (this.regained if this.is_heard(now, lease) else now) - lease
+        return not (
+            all(other.read >= gap for other in asked)
+            or any(other.read >= gap and other.is_informed(now, lease) for other in others)
+        )
 
     def wanted_on(self, node: Node) -> Notes | None:
         """The notes to store on a server instead of those that are there; None: they are right."""
@@ -326,7 +351,7 @@ class Membership:
     # -- what requests ask --
 
     def is_current(self) -> bool:
-        """Whether all servers were looked at a moment ago."""
+        """Whether all servers were looked at a moment ago, and one of them answered."""
         return self._clock() <= self._until
 
     def state(self, node: Node) -> State:
@@ -359,12 +384,13 @@ class Membership:
         states = self._states
         for node in self.topology.walk(key):
             state = states.get(node, State.OUT)
+            if state is State.OUT:
+                continue
             if len(make) == 2:
-                if state in _IN_USE:
-                    others.append(node)
+                others.append(node)
             elif state is State.LEAVING:
                 raise self._unusable(node)
-            elif state is not State.OUT:
+            else:
                 look.append(node)
                 if state is State.IN:
                     make.append(node)

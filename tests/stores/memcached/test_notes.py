@@ -14,5 +14,5 @@ def test_a_server_that_was_started_before_1970_was_not() -> None:
     assert run_from(stats("10", "11")) is None
     run = run_from(stats("10", "10"))
     assert run == Run(0)
-    note = Note("node", run, 7)
-    assert unpack(pack([note])) == {note}
+    notes = {"node": Note(run, since=7)}
+    assert unpack(pack(notes)) == notes
