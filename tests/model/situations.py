@@ -35,11 +35,11 @@ EXPECTED = {
 }
 
 OF_SEVERAL_COMMANDS = {
-    "refused, and another writer before it was known by what",
-    "refused, and gone before it was known by what",
-    "refused, and a fault before it was known by what",
+    "another writer between the commands of a verb",
+    "an end between the commands of a verb",
+    "a fault after some of a verb's commands",
 }
-"""Where a conflict takes a second command."""
+"""Where a verb takes more than one: Memcached's conflicts do."""
 
 
 def situations(commit: Commit, error: Exception | None) -> Iterator[str]:
@@ -91,18 +91,13 @@ def _between(commit: Commit, call: Call) -> Iterator[str]:
     """What came between the commands of one verb."""
     if call.verb == "delete" and isinstance(call.result, Missing) and commit.wanted.destroy:
         yield "a logout of what was deleted"
-    first, *more = call.commands
-    if call.verb not in {"replace", "delete"} or not more or not first.answered or first.effect:
-        return
-    refused, after = call.states[1], call.states[-1]
-    if refused is None:
-        return
-    if not call.answered:
-        yield "refused, and a fault before it was known by what"
-    elif after is None:
-        yield "refused, and gone before it was known by what"
-    elif after != refused:
-        yield "refused, and another writer before it was known by what"
+    # What was stored after each of its commands, and before the next one.
+    for after, before in zip(call.states[1::2], call.states[2::2], strict=False):
+        if before != after:
+            who = "an end" if before is None else "another writer"
+            yield f"{who} between the commands of a verb"
+    if not call.answered and len(call.commands) > 1:
+        yield "a fault after some of a verb's commands"
 
 
 def _replaced(commit: Commit, before: Kept, after: Kept) -> Iterator[str]:
