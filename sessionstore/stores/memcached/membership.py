@@ -92,9 +92,9 @@ class _Seen:
         self.contact = -math.inf
         """When it ended."""
         self.regained = -math.inf
-        """When the first one did, after it had not been heard for long; ``lapsed``: it had been
-        before that."""
-        self.lapsed = False
+        """When the first one did, after it had not been heard for long. ``lapsed``: there was a
+        time in which it was not; at first, there was none."""
+        self.begun, self.lapsed = now, False
         self.notes: Notes = {}
         """What is stored there."""
         self.refuses = False
@@ -205,7 +205,7 @@ class Membership:
                 for each in self._seen.values():
                     each.hope(now)
             if not seen.is_heard(now, self.pace.lease):
-                seen.lapsed = seen.contact > -math.inf
+                seen.lapsed = now - max(seen.contact, seen.begun) > self.pace.lease
                 seen.regained = now
             seen.read, seen.contact, seen.notes = began, now, notes
             seen.refuses = False
@@ -359,16 +359,22 @@ class Membership:
         # Unknown: the topology has changed.
         return self._states.get(node, State.OUT)
 
+    def is_kept_out(self, node: Node) -> bool:
+        """Whether it answers and is left out all the same."""
+        seen = self._seen.get(node)
+        return seen is not None and _state(seen) is State.OUT and not seen.misses
+
     def trouble(self, node: Node) -> str | None:
         """Why a server is not used; None: it is."""
         seen = self._seen.get(node)
         if seen is None:
             return "it is not one of the servers any more"
-        state = _state(seen)
-        if state is State.LEAVING:
+        if self.is_kept_out(node):
+            return f"it {_KEPT_OUT}"
+        if _state(seen) is State.OUT:
+            return "it does not answer, and is left out"
+        if _state(seen) is State.LEAVING:
             return "it does not answer, and is being left out"
-        if state is State.OUT:
-            return "it does not answer, and is left out" if seen.misses else f"it {_KEPT_OUT}"
         if self.state(node) is State.LEAVING:
             return "nobody can be asked whether it was left out"
         return None
