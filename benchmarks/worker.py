@@ -81,13 +81,17 @@ class SiteWorker:
         return cookies
 
 
+    def close(self) -> None:
+        """Nothing is left running."""
+
+
 def _same(found: dict[str, Any], wanted: dict[str, Any]) -> None:
     held = {name: value for name, value in found.items() if not name.startswith("_")}
     held.pop("__metadata__", None)
     assert held == wanted, f"the session holds {held}, not {wanted}"
 
 
-def serve(target: object) -> None:
+def serve(target: Any) -> None:
     """Answer requests until the input ends."""
     # Whatever a library prints must not get between the answers.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
@@ -97,6 +101,7 @@ def serve(target: object) -> None:
         request = json.loads(line)
         method: Callable[..., Any] = getattr(target, request.pop("method"))
         answers.write(json.dumps({"result": method(**request)}) + "\n")
+    target.close()
 
 
 def main() -> None:

@@ -30,6 +30,13 @@ class TaskWorker:
             loop.run_until_complete(users(number)) for number in range(max(CONCURRENCY))
         ]
 
+    def close(self) -> None:
+        """End what clients have left running."""
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+
     def fill(self) -> None:
         """Check that what is set can be got."""
         self._loop.run_until_complete(self._fill())

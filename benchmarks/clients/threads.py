@@ -27,6 +27,10 @@ class ThreadedWorker:
         self._users = [users(number) for number in range(max(CONCURRENCY))]
         self._pool = ThreadPoolExecutor(max(CONCURRENCY))
 
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
+
     def fill(self) -> None:
         """Check that what is set can be got."""
         for user in self._users:

@@ -146,20 +146,28 @@ def replace(
 
 
 def delete(key: bytes, version: Version | None) -> Flow[Deleted | Conflict | Missing]:
-    """A tombstone at home, then on every other server."""
-    places: Places = yield from Command(Look.PLACES, key=key, write=True)
-    home: Node | None = None
-    if isinstance(version, Held):
-        home = version.node
-        result = yield from commands.replace(key, TOMBSTONE, TOMBSTONE_SECONDS, version, home)
-        if isinstance(result, Conflict | Missing):
+    """A tombstone at home, by a compare-and-set, then on every other server."""
+    for _ in range(_TRIES):
+        if version is not None and not isinstance(version, Held):
             return (yield from _current(key))
-    else:
-        entry = yield from _found(key, write=True)
-        if entry is None:
-            return Missing()
+        places: Places = yield from Command(Look.PLACES, key=key, write=True)
+        held: Version | None = version
+        if held is None:
+            entry = yield from _found(key, write=True)
+            if entry is None:
+                return Missing()
+            held = entry.version
+        assert isinstance(held, Held)  # noqa: S101 (there are no others)
+        result = yield from commands.replace(key, TOMBSTONE, TOMBSTONE_SECONDS, held, held.node)
+        if not isinstance(result, Conflict | Missing):
+            yield from _entombed(key, places, held.node)
+            return Deleted()
         if version is not None:
-            return Conflict(entry)
+            return (yield from _current(key))
+    raise StoreUnavailable("it changes all the time")
+
+
+def _entombed(key: bytes, places: Places, home: Node) -> Flow[None]:
     for node in places.look:
         if node is not home:
             yield from commands.put(key, TOMBSTONE, TOMBSTONE_SECONDS, node)
@@ -167,7 +175,6 @@ def delete(key: bytes, version: Version | None) -> Flow[Deleted | Conflict | Mis
         # Nobody looks there for it; unless the servers before are lost.
         with suppress(StoreError):
             yield from commands.put(key, TOMBSTONE, TOMBSTONE_SECONDS, node)
-    return Deleted()
 
 
 # -- what they are made of --
@@ -243,16 +250,18 @@ def _item(key: bytes, node: Node) -> Flow[Item | None]:
 
 def _added(key: bytes, item: Item, ttl: float, node: Node) -> Flow[Item | None]:
     """Store a new session's home; None: the key is taken."""
-    result = yield from commands.create(key, item.pack(), ttl, node)
-    if not isinstance(result, Exists):
-        return item._replace(cas=int(result))
-    there = yield from _item(key, node)
-    if there is None or there.kind is not Kind.GONE:
-        return None
-    replaced = yield from commands.replace(key, item.pack(), ttl, there.cas, node)
-    if isinstance(replaced, Conflict | Missing):
-        return None
-    return item._replace(cas=int(replaced))
+    for _ in range(_TRIES):
+        result: object = yield from commands.create(key, item.pack(), ttl, node)
+        if isinstance(result, Exists):
+            there = yield from _item(key, node)
+            if there is not None and there.kind is not Kind.GONE:
+                return None
+            if there is None:
+                continue
+            result = yield from commands.replace(key, item.pack(), ttl, there.cas, node)
+        if isinstance(result, int):
+            return item._replace(cas=result)
+    raise StoreUnavailable("it changes all the time", node=node.name)
 
 
 def _copied(
