@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 from sessionstore.core.errors import StoreUnavailable
 from sessionstore.stores.attempts import Failure, unavailable
 from sessionstore.stores.memcached.notes import IN_USE, MOST, Note, Notes, Run, State
-from sessionstore.stores.memcached.sightings import KEPT_OUT, Sightings, doubtful, reason
+from sessionstore.stores.memcached.sightings import KEPT_OUT, Sightings, doubtful, news
 from sessionstore.stores.memcached.topology import Node, Topology
 
 logger = logging.getLogger("sessionstore")
@@ -202,7 +202,10 @@ class Membership:
     def _hear(self, node: Node, seen: Sightings, run: Run, now: float) -> None:
         note = seen.note
         if note is None:
-            self._note(node, seen, Note(run, 0, State.JOINING if seen.new else State.IN), now)
+            # Not before the others have told what they know of it.
+            others = (other for other in self._seen.values() if other is not seen)
+            if all(other.checked > -math.inf for other in others):
+                self._note(node, seen, Note(run, 0, State.JOINING if seen.new else State.IN), now)
         elif run > note.run:
             # Even if it was in: others may have left it out meanwhile, and it had come back.
             self._note(node, seen, Note(run, 0, State.JOINING), now)
@@ -239,14 +242,9 @@ class Membership:
             seen.hope(now)
         elif seen.lost is not None and note >= seen.lost:
             seen.lost = None
-        old, new = before.state if before else State.IN, note.state
-        if new > old and new is State.LEAVING:
-            logger.warning("session store: %s does not answer, and is being left out", node.name)
-        elif new > old and new is State.OUT:
-            text = "session store: %s is left out: its share of the sessions is the next server's"
-            logger.warning(text, node.name)
-        elif before and old not in IN_USE and new in IN_USE:
-            logger.warning("session store: %s is taken back: %s", node.name, reason(before, note))
+        text = news(before, note)
+        if text is not None:
+            logger.warning("session store: %s %s", node.name, text)
 
     def _looked(self, seen: Sightings, began: float) -> None:
         seen.checked = began

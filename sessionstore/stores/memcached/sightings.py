@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Final, TypeVar
 
-from sessionstore.stores.memcached.notes import Note, Notes, State
+from sessionstore.stores.memcached.notes import IN_USE, Note, Notes, State
 
 N = TypeVar("N")
 
@@ -112,8 +112,19 @@ def _is_doubtful(seen: Mapping[N, Sightings], node: N, now: float, lease: float)
     )
 
 
-def reason(before: Note, note: Note) -> str:
-    """Why a server is taken back."""
+def news(before: Note | None, note: Note) -> str | None:
+    """What the log says of a note; None: nothing."""
+    old, new = before.state if before else State.IN, note.state
+    if new > old and new is State.LEAVING:
+        return "does not answer, and is being left out"
+    if new > old and new is State.OUT:
+        return "is left out: its share of the sessions is the next server's"
+    if before and old not in IN_USE and new in IN_USE:
+        return f"is taken back: {_reason(before, note)}"
+    return None
+
+
+def _reason(before: Note, note: Note) -> str:
     if note.run.started != before.run.started:
         return "it was restarted"
     if note.run != before.run:

@@ -290,6 +290,16 @@ def test_what_somebody_else_has_heard_of_a_server_counts(alone: Alone) -> None:
     assert alone.stored[B][A].run == newer.run
 
 
+def test_a_new_process_that_hears_a_server_before_it_reads_of_it() -> None:
+    """That the others have left it out counts all the same."""
+    alone = Alone("ab")
+    alone.stored[B] = {A: Note(Run(RUN.started - 9), 0, State.OUT, EPOCH)}
+    alone.round()
+    alone.round()
+    assert alone.state(A) is State.JOINING
+    assert alone.stored[B][A] == Note(RUN, 0, State.JOINING)
+
+
 def test_notes_are_written_once(alone: Alone) -> None:
     left_out(alone)
     before = dict(alone.stored)
