@@ -56,17 +56,25 @@ two too many."""
 class Places(NamedTuple):
     """Where a session is.
 
+    One that is being left out is among them, and says so when it is asked.
+
     :param look: where it may be, likeliest first
     :param make: where it would be made; the second has its copy
-    :param others: where it could be if more than one server was lost when it was made; one that is
-        being left out is among them, and says so when it is asked
+    :param others: where it could be if more than one server was lost when it was made
     :param now: seconds since 1970
+    :param joining: those that were taken back a moment ago
     """
 
     look: tuple[Node, ...]
     make: tuple[Node, ...]
     others: tuple[Node, ...] = ()
     now: float = 0.0
+    joining: frozenset[Node] = frozenset()
+
+    @property
+    def all(self) -> tuple[Node, ...]:
+        """Where it may be at all, likeliest first."""
+        return self.look + self.others
 
 
 class Membership:
@@ -305,7 +313,7 @@ class Membership:
     def places(self, key: bytes) -> Places:
         """Where the session of this key is, or would be.
 
-        :raises Failure: it may be on a server that is being left out; or all are
+        :raises Failure: all servers are left out
         """
         known, order = self._places, self.topology.walk(key)
         places = known.get(order)
@@ -317,22 +325,23 @@ class Membership:
         look: list[Node] = []
         make: list[Node] = []
         others: list[Node] = []
+        joining: set[Node] = set()
         states = self._states
         for node in order:
             state = states.get(node, State.OUT)
             if state is State.OUT:
                 continue
+            if state is State.JOINING:
+                joining.add(node)
             if len(make) == 2:
                 others.append(node)
-            elif state is State.LEAVING:
-                raise self._unusable(node)
             else:
                 look.append(node)
-                if state is State.IN:
+                if state is not State.JOINING:
                     make.append(node)
         if not look:
             raise unavailable("all servers are left out", self.topology.name, silent=False)
-        return Places(tuple(look), tuple(make or look), tuple(others))
+        return Places(tuple(look), tuple(make or look), tuple(others), joining=frozenset(joining))
 
     def check(self, node: Node) -> None:
         """Before something is said to a server that was chosen a while ago.

@@ -50,7 +50,7 @@ def _found(key: bytes, *, write: bool) -> Flow[Entry | None]:
 def _first(key: bytes, ask: Callable[[Node], Flow[T | None]], *, write: bool) -> Flow[T | None]:
     """What the first server says that has this key; the likeliest are asked first."""
     places: Places = yield from Command(Look.PLACES, key=key, write=write)
-    for node in (*places.look, *places.others):
+    for node in places.all:
         if (answer := (yield from ask(node))) is not None:
             return answer
     return None

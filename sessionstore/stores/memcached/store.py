@@ -137,7 +137,7 @@ class MemcachedStore(Store):
             nodes: Sequence[Node] = self._topology.nodes()
         else:
             places: Places = yield from Command(Look.PLACES)
-            nodes = places.look + places.others
+            nodes = places.all
         for node in nodes:
             names[(yield from commands.server(node))] = None
         return ", ".join(names)
