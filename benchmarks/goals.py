@@ -142,7 +142,7 @@ def _own_cpu(result: Result) -> Iterator[Goal]:
 
 
 def _titled(site: str) -> str:
-    return f'{SITES[site].framework.title()}{", manual" if "manual" in site else ""}'
+    return f"{SITES[site].framework.title()}{', manual' if 'manual' in site else ''}"
 
 
 # -- clients --

@@ -80,7 +80,6 @@ class SiteWorker:
             cookies.append(browser.cookie)
         return cookies
 
-
     def close(self) -> None:
         """Nothing is left running."""
 
