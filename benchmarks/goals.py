@@ -54,6 +54,7 @@ def goals(result: Result) -> list[Goal]:
         *_commands(result),
         *_requests(result),
         *_own_cpu(result),
+        *_load(result),
         *_clients(result),
         *_sizes(result),
         *_startup(result),
@@ -142,7 +143,7 @@ def _own_cpu(result: Result) -> Iterator[Goal]:
 
 
 def _titled(site: str) -> str:
-    return f'{SITES[site].framework.title()}{", manual" if "manual" in site else ""}'
+    return f"{SITES[site].framework.title()}{', manual' if 'manual' in site else ''}"
 
 
 # -- clients --
@@ -162,6 +163,30 @@ def _clients(result: Result) -> Iterator[Goal]:
             return ratio(ours, found[f"{group}:{peer}"]["get 50"]["rate"])
 
         yield Goal(what, "at least", wanted, "x", _part(result, "clients", rate))
+
+
+# -- load --
+
+LOADS: Final = (
+    ("starlette", "cookie", {"read": 1.3, "write": 1.8}),
+    ("starlette", "starsessions", {"read": 3.5, "write": 3.5}),
+    ("flask", "cookie", {"read": 0.9, "write": 1.0}),
+    ("flask", "flask-session", {"read": 1.5, "write": 1.5}),
+)
+"""Requests a second, as a multiple of another's."""
+
+
+def _load(result: Result) -> Iterator[Goal]:
+    for framework, peer, kinds in LOADS:
+        ours, theirs = f"{framework}:{OURS}", f"{framework}:{peer}"
+        for kind, wanted in kinds.items():
+
+            def times(load: Any, kind: str = kind, pair: Any = (ours, theirs)) -> Spread:
+                mine, other = (load["sites"][site][kind]["rate"] for site in pair)
+                return ratio(mine, other)
+
+            what = f"{framework.title()} under load: requests/s, {kind}, of {SITES[theirs].title}'s"
+            yield Goal(what, "at least", wanted, "x", _part(result, "load", times))
 
 
 # -- sizes --

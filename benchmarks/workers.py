@@ -16,6 +16,7 @@ from tests.support.http_servers import ROOT
 
 T = TypeVar("T")
 
+
 class WorkerFailed(RuntimeError):
     """A worker ended. Its traceback is on standard error."""
 

@@ -26,9 +26,7 @@ class TaskWorker:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, users: Users) -> None:
         self._loop = loop
-        self._users = [
-            loop.run_until_complete(users(number)) for number in range(max(CONCURRENCY))
-        ]
+        self._users = [loop.run_until_complete(users(number)) for number in range(max(CONCURRENCY))]
 
     def close(self) -> None:
         """End what clients have left running."""

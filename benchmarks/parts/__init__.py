@@ -17,6 +17,9 @@ Progress = Callable[[float, str], None]
 PARTS: Final = {
     "requests": "time, CPU and store commands that a session adds to a request",
     "clients": "the stores beside other clients, from 1, 8 and 50 threads or tasks",
+    "load": "requests a second behind gunicorn and uvicorn",
+    "arrivals": "how long users wait who come at a fixed rate",
+    "growth": "with attributes, size, stored sessions and workers",
     "sizes": "what a session takes in Redis",
     "startup": "what an import takes, and how large the wheel is",
 }

@@ -65,6 +65,7 @@ def _ours(servers: Servers, size: int, settings: dict[str, Any]) -> dict[str, in
     session.update(values)
     cookie = manager.commit(session)
     assert cookie is not None and dict(manager.open(cookie.value)) == values
+    assert session.handle is not None
     key = store.key(session.handle)
     store.close()
     # What the attributes are before the record is made of them.

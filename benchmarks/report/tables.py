@@ -11,9 +11,12 @@ from rich.table import Table as RichTable
 from benchmarks.calling import KINDS
 from benchmarks.clients import CLIENTS, CONCURRENCY, OPERATIONS
 from benchmarks.goals import Goal, figures, goals, raw_ratio
+from benchmarks.parts.arrivals import PERCENTILES
+from benchmarks.parts.load import KINDS as KINDS_OF_LOAD
 from benchmarks.parts.sizes import SIZES
 from benchmarks.sites import BASE, SITES
 from benchmarks.statistics import Spread, added, quantile
+from benchmarks.wrk import CONNECTIONS
 
 Result = Mapping[str, Any]
 
@@ -42,6 +45,12 @@ def tables(result: Result) -> Iterator[Table]:
     if "clients" in result:
         for server in ("redis", "memcached"):
             yield clients_table(result["clients"], server)
+    if "load" in result:
+        yield load_table(result["load"])
+    if "arrivals" in result:
+        yield arrivals_table(result["arrivals"])
+    if "growth" in result:
+        yield from growth_tables(result["growth"])
     if "sizes" in result:
         yield sizes_table(result["sizes"])
     if "startup" in result:
@@ -140,6 +149,105 @@ def _rate(part: Mapping[str, Any], name: str, case: str) -> str:
     found = part["clients"][name][case]
     rate, cpu = (quantile(found[what], 0.5) for what in ("rate", "cpu"))
     return f"{rate:,.0f}/s, {cpu:.0f} µs, {raw_ratio(part, name, case):.2f} x"
+
+
+# -- whole servers --
+
+
+def load_table(part: Mapping[str, Any]) -> Table:
+    """Requests a second."""
+    rows = []
+    for name, kinds in part["sites"].items():
+        site = SITES[name]
+        base = part["sites"].get(site.base)
+        cells = []
+        for kind, found in kinds.items():
+            rate = Spread.of(found["rate"])
+            text = f"{rate.median:,.0f}/s ({rate.low:,.0f} to {rate.high:,.0f})"
+            if base is not None:
+                share = rate.median / quantile(base[kind]["rate"], 0.5)
+                text += f", {share:.2f} of the same without sessions"
+            cells.append(text)
+        rows.append([site.framework.title(), site.title, *cells])
+    workers = ", ".join(f"{name.title()} {count}" for name, count in part["workers"].items())
+    return Table(
+        "Requests a second",
+        f"wrk with {CONNECTIONS} connections for {part['seconds']} s at a time, each request by"
+        f" another user. Workers: {workers}. Quartiles in brackets.",
+        ["framework", "session", *KINDS_OF_LOAD],
+        rows,
+    )
+
+
+def arrivals_table(part: Mapping[str, Any]) -> Table:
+    """Waiting at a fixed rate."""
+    rows = []
+    for name, kinds in part["sites"].items():
+        for kind, found in kinds.items():
+            times = [f"{found[each] / 1000:.1f}" for each in PERCENTILES]
+            rows.append(
+                [SITES[name].framework.title(), SITES[name].title, kind, *times]
+            )
+    return Table(
+        "Waiting, at a fixed rate of arrivals",
+        f"Milliseconds until the answer, of requests that arrive {part['rate']:.0f} times a second"
+        " whatever became of those before; counted from when each was due, so that a stall counts"
+        " for all who came during it.",
+        ["framework", "session", "request", *PERCENTILES],
+        rows,
+    )
+
+
+def growth_tables(part: Mapping[str, Any]) -> Iterator[Table]:
+    """How cost grows."""
+    for title, about, heads, cases in (
+        (
+            "Growth: attributes",
+            f"Microseconds added to a request by that many attributes, {part['attributes size']:,}"
+            " bytes together.",
+            "attributes",
+            part["attributes"],
+        ),
+        ("Growth: size", "Microseconds added by a session of that size.", "bytes", part["size"]),
+        (
+            "Growth: stored sessions",
+            "Microseconds added while the store holds that many sessions.",
+            "sessions",
+            part["stored"],
+        ),
+    ):
+        rows = []
+        for name, kinds in cases.items():
+            for kind, found in kinds.items():
+                cells = [f"{quantile(times, 0.5):.0f}" for times in found.values()]
+                rows.append([SITES[name].framework.title(), SITES[name].title, kind, *cells])
+        columns = list(next(iter(next(iter(cases.values())).values())))
+        yield Table(
+            title,
+            about,
+            ["framework", "session", "request", *(f"{int(n):,} {heads}" for n in columns)],
+            rows,
+        )
+    yield _workers_table(part["workers"])
+
+
+def _workers_table(workers: Mapping[str, Any]) -> Table:
+    rows = [
+        [
+            SITES[name].framework.title(),
+            kind,
+            *(f"{quantile(rates, 0.5):,.0f}/s" for rates in found.values()),
+        ]
+        for name, kinds in workers.items()
+        for kind, found in kinds.items()
+    ]
+    columns = list(next(iter(next(iter(workers.values())).values())))
+    return Table(
+        "Growth: workers",
+        "Requests a second of sessionstore on Redis, as above, by number of worker processes.",
+        ["framework", "request", *(f"{count} workers" for count in columns)],
+        rows,
+    )
 
 
 # -- sizes and start-up --

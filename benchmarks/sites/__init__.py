@@ -78,7 +78,9 @@ SITES: Final = {
         ),
         Site("starlette", BASE, "no sessions"),
         Site("starlette", OURS, "sessionstore, Redis", counted=True),
-        Site("starlette", "sessionstore-manual", 'sessionstore, Redis, load="manual"', counted=True),
+        Site(
+            "starlette", "sessionstore-manual", 'sessionstore, Redis, load="manual"', counted=True
+        ),
         Site("starlette", "sessionstore-memcached", "sessionstore, Memcached"),
         Site("starlette", OURS_MEMORY, "sessionstore, memory"),
         Site("starlette", "cookie", "Starlette's cookie session"),
