@@ -23,6 +23,7 @@ from typing import Final, NamedTuple
 from sessionstore.core.errors import StoreUnavailable
 from sessionstore.stores.attempts import Failure, unavailable
 from sessionstore.stores.memcached.notes import IN_USE, MOST, Note, Notes, Run, State
+from sessionstore.stores.memcached.places import Places, places_in
 from sessionstore.stores.memcached.sightings import KEPT_OUT, Sightings, doubtful, news
 from sessionstore.stores.memcached.topology import Node, Topology
 
@@ -51,30 +52,6 @@ MISSES: Final = 3
 HEAD_START: Final = 3
 """Seconds by which a server's statistics may claim an earlier start than it had: memcached 1.6 says
 two too many."""
-
-
-class Places(NamedTuple):
-    """Where a session is.
-
-    One that is being left out is among them, and says so when it is asked.
-
-    :param look: where it may be, likeliest first
-    :param make: where it would be made; the second has its copy
-    :param others: where it could be if more than one server was lost when it was made
-    :param now: seconds since 1970
-    :param joining: those that were taken back a moment ago
-    """
-
-    look: tuple[Node, ...]
-    make: tuple[Node, ...]
-    others: tuple[Node, ...] = ()
-    now: float = 0.0
-    joining: frozenset[Node] = frozenset()
-
-    @property
-    def all(self) -> tuple[Node, ...]:
-        """Where it may be at all, likeliest first."""
-        return self.look + self.others
 
 
 class Membership:
@@ -318,30 +295,10 @@ class Membership:
         known, order = self._places, self.topology.walk(key)
         places = known.get(order)
         if places is None:
-            places = known[order] = self._places_in(order)
-        return places._replace(now=self._wall())
-
-    def _places_in(self, order: Sequence[Node]) -> Places:
-        look: list[Node] = []
-        make: list[Node] = []
-        others: list[Node] = []
-        joining: set[Node] = set()
-        states = self._states
-        for node in order:
-            state = states.get(node, State.OUT)
-            if state is State.OUT:
-                continue
-            if state is State.JOINING:
-                joining.add(node)
-            if len(make) == 2:
-                others.append(node)
-            else:
-                look.append(node)
-                if state is not State.JOINING:
-                    make.append(node)
-        if not look:
+            places = known[order] = places_in(order, self._states)
+        if not places.look:
             raise unavailable("all servers are left out", self.topology.name, silent=False)
-        return Places(tuple(look), tuple(make or look), tuple(others), joining=frozenset(joining))
+        return places._replace(now=self._wall())
 
     def check(self, node: Node) -> None:
         """Before something is said to a server that was chosen a while ago.

@@ -33,7 +33,8 @@ from sessionstore.stores.memcached.blocking import BlockingTransport
 from sessionstore.stores.memcached.configuring import topology_from
 from sessionstore.stores.memcached.endpoint import Endpoint
 from sessionstore.stores.memcached.examination import examine
-from sessionstore.stores.memcached.membership import Membership, Places
+from sessionstore.stores.memcached.membership import Membership
+from sessionstore.stores.memcached.places import Places
 from sessionstore.stores.memcached.routing import Look, Routing
 from sessionstore.stores.memcached.shared import SharedTransport
 from sessionstore.stores.memcached.topology import Node, Topology
