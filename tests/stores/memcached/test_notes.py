@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sessionstore.stores.memcached.notes import MOST, Note, Run, State, pack, run_from, unpack
@@ -18,6 +18,7 @@ NOTE = Note(Run(1_800_000_000), 0, State.OUT, 1_800_000_500)
 
 
 @given(st.dictionaries(LABELS, NOTES, max_size=20))
+@settings(max_examples=40)
 def test_what_is_written_can_be_read(notes: dict[str, Note]) -> None:
     assert unpack(pack(notes)) == notes
 
