@@ -410,7 +410,7 @@ def test_a_topology_that_changes() -> None:
 
 # -- several processes --
 
-SEEDS = range(20, 28)
+SEEDS = (3, *range(20, 28))
 """Lives in which each of the planted bugs below shows."""
 
 
