@@ -11,8 +11,9 @@ SIZE: Final = 600
 """Bytes of a session unless it is said otherwise: a login and a small cart."""
 
 WORDS: Final = (
-    "red blue green large small cotton wool linen shirt jacket scarf boots summer winter sale new"
-).split()
+    *("red", "blue", "green", "large", "small", "cotton", "wool", "linen"),
+    *("shirt", "jacket", "scarf", "boots", "summer", "winter", "sale", "new"),
+)
 
 
 def session(size: int = SIZE) -> dict[str, Any]:

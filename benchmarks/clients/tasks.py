@@ -30,10 +30,13 @@ class TaskWorker:
 
     def close(self) -> None:
         """End what clients have left running."""
-        left = asyncio.all_tasks(self._loop)
+        self._loop.run_until_complete(self._end())
+
+    async def _end(self) -> None:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:
             task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        await asyncio.gather(*left, return_exceptions=True)
 
     def fill(self) -> None:
         """Check that what is set can be got."""

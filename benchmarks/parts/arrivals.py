@@ -19,7 +19,7 @@ PERCENTILES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "max"
 
 def run(context: Context) -> dict[str, Any]:
     """``{site: {kind: {"p50": microseconds, ...}}}``, over all requests of the run."""
-    rounds, seconds = (2, 1.0) if context.quick else (6, 4.0)
+    rounds, seconds = (1, 1.5) if context.quick else (6, 4.0)
     names = QUICK if context.quick else NAMES
     found: dict[str, dict[str, list[float]]] = {
         name: {kind: [] for kind in KINDS} for name in names

@@ -24,12 +24,18 @@ ATTRIBUTES_SIZE: Final = 2048
 SIZES: Final = (200, 600, 4096, 65536)
 STORED: Final = (1_000, 10_000, 100_000, 1_000_000)
 WORKERS: Final = (1, 2, 4)
-UNDER_LOAD: Final = ("flask:sessionstore", "starlette:sessionstore")
+UNDER_LOAD: Final = (
+    "flask:none",
+    "flask:sessionstore",
+    "starlette:none",
+    "starlette:sessionstore",
+)
 
 
 def run(context: Context) -> dict[str, Any]:
     """``{"attributes": {site: {kind: {"2": [...]}}}, "size": ..., "stored": ..., "workers": ...}``:
-    microseconds that the session adds, round by round; of workers, requests a second."""
+    microseconds that the session adds, round by round; of workers, requests a second (not in a
+    quick run: a dozen sites take long to start)."""
     attributes = [{"attributes": count, "size": ATTRIBUTES_SIZE} for count in ATTRIBUTES]
     names = [*NAMES, *{SITES[name].base for name in NAMES}]
     with run_workers(names, context.servers, context.environment) as workers:
@@ -48,7 +54,8 @@ def run(context: Context) -> dict[str, Any]:
             for name, kinds in measure([(str(stored), {"size": SIZE})]).items():
                 for kind, times in kinds.items():
                     found["stored"][name][kind].update(times)
-    found["workers"] = _under_load(context)
+    if not context.quick:
+        found["workers"] = _under_load(context)
     return found
 
 
@@ -97,10 +104,9 @@ def _store(servers: Servers, count: int) -> None:
 
 def _under_load(context: Context) -> dict[str, Any]:
     """``{site: {kind: {workers: [...]}}}``."""
-    rounds, seconds = (1, 1) if context.quick else (4, 3)
+    rounds, seconds = 4, 3
     found: dict[str, Any] = {
-        name: {kind: {str(count): [] for count in WORKERS} for kind in KINDS}
-        for name in UNDER_LOAD
+        name: {kind: {str(count): [] for count in WORKERS} for kind in KINDS} for name in UNDER_LOAD
     }
     with ExitStack() as stack:
         sites = {

@@ -41,9 +41,7 @@ def run(context: Context) -> dict[str, Any]:
     """``{site: {kind: {"rate": [...], "p50": [...], "p99": [...]}}}``, a figure for each round."""
     rounds, seconds = (2, 1) if context.quick else (6, 3)
     names = QUICK if context.quick else NAMES
-    found: dict[str, Any] = {
-        name: {kind: defaultdict(list) for kind in KINDS} for name in names
-    }
+    found: dict[str, Any] = {name: {kind: defaultdict(list) for kind in KINDS} for name in names}
     with serve_all(names, context) as sites:
 
         def take(turn: tuple[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""What a session takes in Redis: its value's length, and what the server says it takes in memory."""
+"""What a session takes in Redis: its value's length, and what the server says of its memory."""
 
 from __future__ import annotations
 

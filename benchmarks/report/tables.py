@@ -185,9 +185,7 @@ def arrivals_table(part: Mapping[str, Any]) -> Table:
     for name, kinds in part["sites"].items():
         for kind, found in kinds.items():
             times = [f"{found[each] / 1000:.1f}" for each in PERCENTILES]
-            rows.append(
-                [SITES[name].framework.title(), SITES[name].title, kind, *times]
-            )
+            rows.append([SITES[name].framework.title(), SITES[name].title, kind, *times])
     return Table(
         "Waiting, at a fixed rate of arrivals",
         f"Milliseconds until the answer, of requests that arrive {part['rate']:.0f} times a second"
@@ -203,8 +201,7 @@ def growth_tables(part: Mapping[str, Any]) -> Iterator[Table]:
     for title, about, heads, cases in (
         (
             "Growth: attributes",
-            f"Microseconds added to a request by that many attributes, {part['attributes size']:,}"
-            " bytes together.",
+            f"Microseconds added with that many attributes, of {part['attributes size']:,} bytes.",
             "attributes",
             part["attributes"],
         ),
@@ -228,13 +225,15 @@ def growth_tables(part: Mapping[str, Any]) -> Iterator[Table]:
             ["framework", "session", "request", *(f"{int(n):,} {heads}" for n in columns)],
             rows,
         )
-    yield _workers_table(part["workers"])
+    if "workers" in part:
+        yield _workers_table(part["workers"])
 
 
 def _workers_table(workers: Mapping[str, Any]) -> Table:
     rows = [
         [
             SITES[name].framework.title(),
+            SITES[name].title,
             kind,
             *(f"{quantile(rates, 0.5):,.0f}/s" for rates in found.values()),
         ]
@@ -244,8 +243,8 @@ def _workers_table(workers: Mapping[str, Any]) -> Table:
     columns = list(next(iter(next(iter(workers.values())).values())))
     return Table(
         "Growth: workers",
-        "Requests a second of sessionstore on Redis, as above, by number of worker processes.",
-        ["framework", "request", *(f"{count} workers" for count in columns)],
+        "Requests a second, by number of worker processes.",
+        ["framework", "session", "request", *(f"{count} workers" for count in columns)],
         rows,
     )
 

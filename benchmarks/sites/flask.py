@@ -64,7 +64,11 @@ def _ours(app: Flask, **options: Any) -> Rotate:
 
     app.config.update(options)
     SessionStore(app)
-    return lambda: session.rotate()  # type: ignore[attr-defined]  # ours has it
+
+    def rotate() -> None:
+        session.rotate()  # type: ignore[attr-defined]  # ours has it
+
+    return rotate
 
 
 def _flask_session(app: Flask, servers: Servers, *, refresh: bool) -> Rotate:
