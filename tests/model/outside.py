@@ -112,9 +112,7 @@ class Outside(RuleBasedStateMachine):
             "keep_empty": keep_empty,
             "on_unavailable": "anonymous" if anonymous else "error",
         }
-        self.world = World(
-            self._store, settings, patient=patient, phase=phase, behind=self._behind
-        )
+        self.world = World(self._store, settings, patient=patient, phase=phase, behind=self._behind)
         return multiple(*[self._signed_up(user) for user in users])
 
     def _signed_up(self, user: str | None) -> str:

@@ -504,7 +504,7 @@ class World:
             if server.lost:
                 server.empty()
             server.answers, server.lost = True, False
-            while any([self.learn(process, node) for process in self.processes]):
+            while any([self.learn(process, node) for process in self.processes]):  # noqa: C419 (all learn)
                 pass
 
     def last_looks(self) -> None:
