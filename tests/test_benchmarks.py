@@ -69,7 +69,7 @@ def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
 
 
 def made_up() -> dict[str, Any]:
-    """Requests where sessionstore adds half of what the others do, and asks nothing of its store."""
+    """Requests: sessionstore adds half of what the others add, and asks its store nothing."""
     kinds = ("anonymous", "untouched", "read", "write", "rotate")
     sites = {}
     for name, site in SITES.items():
