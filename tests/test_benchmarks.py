@@ -39,12 +39,15 @@ def test_quantiles() -> None:
 def test_a_ratio_is_that_of_the_medians_of_what_was_added() -> None:
     base, ours, theirs = [10.0, 20.0, 10.0], [20.0, 30.0, 21.0], [30.0, 40.0, 30.0]
     found = ratio(added(ours, base), added(theirs, base))
+    assert found is not None
     assert found.median == 0.5
     assert found.low <= found.median <= found.high
 
 
 def test_a_round_in_which_nothing_seems_to_be_added_is_no_ratio() -> None:
-    assert ratio([1.0, 1.0, 1.0], [2.0, 2.0, -1.0]).median == 0.5
+    found = ratio([1.0, 1.0, 1.0], [2.0, 2.0, -1.0])
+    assert found is not None and found.median == 0.5
+    assert ratio([1.0, 1.0, 1.0], [-2.0, 0.0, 1.0]) is None
 
 
 @pytest.mark.parametrize(
