@@ -30,13 +30,15 @@ def session(size: int = SIZE) -> dict[str, Any]:
         "cart": [],
         "note": "",
     }
-    while encoded(values) + 80 < size:
+    taken = encoded(values)
+    while taken + 80 < size:
         item = {
             "sku": f"{chance.getrandbits(32):08x}",
             "name": " ".join(chance.sample(WORDS, 3)),
             "price": chance.randrange(100, 99999),
         }
         values["cart"].append(item)
+        taken += encoded(item) + 1
     values["note"] = "x" * (size - encoded(values))
     return values
 

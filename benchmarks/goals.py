@@ -123,7 +123,7 @@ def _requests(result: Result) -> Iterator[Goal]:
         ours, theirs = f"{framework}:{OURS}", f"{framework}:{peer}"
         for kind, wanted in kinds.items():
 
-            def share(requests: Any, kind: str = kind, pair: Any = (ours, theirs)) -> Spread:
+            def share(requests: Any, kind: str = kind, pair: Any = (ours, theirs)) -> Spread | None:
                 mine, other = (figures(site, kind, "wall", requests) for site in pair)
                 return ratio(mine, other)
 
@@ -157,7 +157,7 @@ RATES: Final = (
 def _clients(result: Result) -> Iterator[Goal]:
     for group, peer, wanted, what in RATES:
 
-        def rate(part: Any, group: str = group, peer: str = peer) -> Spread:
+        def rate(part: Any, group: str = group, peer: str = peer) -> Spread | None:
             found = part["clients"]
             ours = found[f"{group}:{OURS}"]["get 50"]["rate"]
             return ratio(ours, found[f"{group}:{peer}"]["get 50"]["rate"])
@@ -181,7 +181,7 @@ def _load(result: Result) -> Iterator[Goal]:
         ours, theirs = f"{framework}:{OURS}", f"{framework}:{peer}"
         for kind, wanted in kinds.items():
 
-            def times(load: Any, kind: str = kind, pair: Any = (ours, theirs)) -> Spread:
+            def times(load: Any, kind: str = kind, pair: Any = (ours, theirs)) -> Spread | None:
                 mine, other = (load["sites"][site][kind]["rate"] for site in pair)
                 return ratio(mine, other)
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from benchmarks.data import SIZE
 from benchmarks.servers import Servers
-from benchmarks.sites import BASE, SITES
+from benchmarks.sites import SITES
 from tests.support.http_servers import serve_asgi, serve_wsgi
 
 APP: Final = "benchmarks.sites.served:app"
@@ -32,7 +32,7 @@ class Served:
 
     def check(self, kind: str) -> None:
         """After a load: was it work that was done?"""
-        if SITES[self.name].session != BASE and kind == "write":
+        if SITES[self.name].has_sessions and kind == "write":
             shown = _get(self.port, "/show", self.cookies[0])[1]
             in_cookie = SITES[self.name].session == "cookie"  # whose users kept the old one
             assert in_cookie or '"n":0' not in shown.replace(" ", ""), shown
@@ -51,7 +51,7 @@ def serve(
     with run(APP, workers=workers, env=env) as server:
         port = urlsplit(server.url).port
         assert port is not None
-        if SITES[name].session == BASE:
+        if not SITES[name].has_sessions:
             yield Served(name, port, ("",))
         else:
             cookies = (_get(port, f"/fill?size={SIZE}")[0] for _ in range(USERS))

@@ -15,7 +15,7 @@ from benchmarks.servers import HOST
 from sessionstore import Store, open_store
 from sessionstore.core.flow import Command, run
 
-Do = Callable[[], object]
+Do = Callable[[], Any]
 Users = Callable[[int], Mapping[str, Do]]
 """For a user of this number: what ``get`` and ``set`` do."""
 
