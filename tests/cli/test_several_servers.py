@@ -18,6 +18,7 @@ from sessionstore.stores.memcached.notes import Run as Content
 from tests.support.configuration_endpoint import DiscoveredCluster, run_discovered_cluster
 from tests.support.memcached_servers import MemcachedServer, run_memcached_ring
 from tests.support.redis_topologies import RedisCluster, SentinelGroup, run_cluster, run_sentinel
+from tests.support.scripted_topology import eventually
 
 pytestmark = pytest.mark.once
 
@@ -182,4 +183,5 @@ def test_a_memcached_server_that_is_kept_out(run: Run) -> None:
         document = json.loads(run("ping", "--json", url).stdout)
         assert [bool(node["error"]) for node in document["nodes"]] == [True, False]
         say(ring.servers[0], b"flush_all")
-        assert "kept-out" not in findings(run("doctor", "--json", url))
+        # Not always at once: seen once in a while on a quick machine.
+        eventually(lambda: "kept-out" not in findings(run("doctor", "--json", url)))
