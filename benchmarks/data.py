@@ -11,8 +11,9 @@ SIZE: Final = 600
 """Bytes of a session unless it is said otherwise: a login and a small cart."""
 
 WORDS: Final = (
-    "red blue green large small cotton wool linen shirt jacket scarf boots summer winter sale new"
-).split()
+    *("red", "blue", "green", "large", "small", "cotton", "wool", "linen"),
+    *("shirt", "jacket", "scarf", "boots", "summer", "winter", "sale", "new"),
+)
 
 
 def session(size: int = SIZE) -> dict[str, Any]:
@@ -29,13 +30,15 @@ def session(size: int = SIZE) -> dict[str, Any]:
         "cart": [],
         "note": "",
     }
-    while encoded(values) + 80 < size:
+    taken = encoded(values)
+    while taken + 80 < size:
         item = {
             "sku": f"{chance.getrandbits(32):08x}",
             "name": " ".join(chance.sample(WORDS, 3)),
             "price": chance.randrange(100, 99999),
         }
         values["cart"].append(item)
+        taken += encoded(item) + 1
     values["note"] = "x" * (size - encoded(values))
     return values
 

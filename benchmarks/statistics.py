@@ -38,15 +38,17 @@ def added(rounds: Sequence[float], base: Sequence[float]) -> list[float]:
     return [with_it - without for with_it, without in zip(rounds, base, strict=True)]
 
 
-def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
-    """The ratio of the medians. The spread is that of the rounds' own ratios around it.
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Spread | None:
+    """The ratio of the medians; None: by this run, theirs is nothing. The spread is that of the
+    rounds' own ratios around it.
 
     A difference of two noisy figures can come near zero in one round, so that round's ratio means
     nothing by itself: the median of ratios is not taken.
     """
+    if quantile(theirs, 0.5) <= 0:
+        return None
     middle = quantile(ours, 0.5) / quantile(theirs, 0.5)
-    each = [one / other for one, other in zip(ours, theirs, strict=True) if other > 0]
-    if not each:
+    around = Spread.of([one / other for one, other in zip(ours, theirs, strict=True) if other > 0])
+    if around.median <= 0:
         return Spread(middle, middle, middle)
-    around = Spread.of(each)
     return Spread(middle, middle * around.low / around.median, middle * around.high / around.median)

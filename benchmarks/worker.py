@@ -38,16 +38,23 @@ class SiteWorker:
         self._caller: Caller = (
             AsgiCaller(app, asyncio.new_event_loop()) if self._site.is_asgi else WsgiCaller(app)
         )
-        self._browsers = {kind: Browser(self._caller) for kind in KINDS}
+        self._users: dict[str, dict[str, Browser]] = {}
 
-    def fill(self, **query: Any) -> None:
-        """Give the user of each kind of request a session, and check that it works."""
+    def fill(self, case: str = "", **query: Any) -> None:
+        """Give the user of each kind of request a session, and check that it works.
+
+        :param case: a name for these users, where there are others
+        :param query: of ``/fill``
+        """
+        self._users[case] = {kind: Browser(self._caller) for kind in KINDS}
         if self._site.session == BASE:
             return
         text = "&".join(f"{name}={value}" for name, value in query.items())
         wanted = data.wanted({name: str(value) for name, value in query.items()})
-        for kind, browser in self._browsers.items():
+        for kind, browser in self._users[case].items():
             browser.get("/fill", text)
+            if not self._site.has_sessions:
+                continue
             _same(browser.show(), wanted)
             if kind in ("write", "rotate"):
                 before = browser.cookie
@@ -56,9 +63,9 @@ class SiteWorker:
                 if kind == "rotate" and self._site.session != "cookie":
                     assert browser.cookie != before, "not rotated"
 
-    def batch(self, kind: str, count: int) -> Batch:
+    def batch(self, kind: str, count: int, case: str = "") -> Batch:
         """Requests of one kind, one after another."""
-        browser = self._browsers[kind]
+        browser = self._users[case][kind]
         for _ in range(WARMING):
             browser.do(kind)
         cpu = process_time()
@@ -68,7 +75,7 @@ class SiteWorker:
     def plain(self, kind: str, count: int) -> None:
         """The same requests, not timed, and none beside them."""
         for _ in range(count):
-            self._browsers[kind].do(kind)
+            self._users[""][kind].do(kind)
 
     def begin(self, count: int, **query: Any) -> list[str]:
         """New sessions, each with its own user; their Cookie headers."""
@@ -80,6 +87,9 @@ class SiteWorker:
             cookies.append(browser.cookie)
         return cookies
 
+    def close(self) -> None:
+        """Nothing is left running."""
+
 
 def _same(found: dict[str, Any], wanted: dict[str, Any]) -> None:
     held = {name: value for name, value in found.items() if not name.startswith("_")}
@@ -87,7 +97,7 @@ def _same(found: dict[str, Any], wanted: dict[str, Any]) -> None:
     assert held == wanted, f"the session holds {held}, not {wanted}"
 
 
-def serve(target: object) -> None:
+def serve(target: Any) -> None:
     """Answer requests until the input ends."""
     # Whatever a library prints must not get between the answers.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
@@ -97,6 +107,7 @@ def serve(target: object) -> None:
         request = json.loads(line)
         method: Callable[..., Any] = getattr(target, request.pop("method"))
         answers.write(json.dumps({"result": method(**request)}) + "\n")
+    target.close()
 
 
 def main() -> None:

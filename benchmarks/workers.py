@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
+from benchmarks.parts import Progress
 from benchmarks.servers import Servers
 from tests.support.http_servers import ROOT
 
 T = TypeVar("T")
-Progress = Callable[[float, str], None]
-"""Told the share that is done, from 0 to 1, and what is at work."""
 
 
 class WorkerFailed(RuntimeError):
@@ -96,6 +95,6 @@ def take_turns(
         order = list(turns)
         chance.shuffle(order)
         for done, turn in enumerate(order):
-            progress((number + done / len(order)) / rounds, str(turn))
+            progress((number + done / len(order)) / rounds, f"round {number + 1} of {rounds}")
             take(turn)
     progress(1.0, "")

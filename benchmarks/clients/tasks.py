@@ -26,9 +26,17 @@ class TaskWorker:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, users: Users) -> None:
         self._loop = loop
-        self._users = [
-            loop.run_until_complete(users(number)) for number in range(max(CONCURRENCY))
-        ]
+        self._users = [loop.run_until_complete(users(number)) for number in range(max(CONCURRENCY))]
+
+    def close(self) -> None:
+        """End what clients have left running."""
+        self._loop.run_until_complete(self._end())
+
+    async def _end(self) -> None:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     def fill(self) -> None:
         """Check that what is set can be got."""

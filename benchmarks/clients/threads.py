@@ -15,7 +15,7 @@ from benchmarks.servers import HOST
 from sessionstore import Store, open_store
 from sessionstore.core.flow import Command, run
 
-Do = Callable[[], object]
+Do = Callable[[], Any]
 Users = Callable[[int], Mapping[str, Do]]
 """For a user of this number: what ``get`` and ``set`` do."""
 
@@ -26,6 +26,10 @@ class ThreadedWorker:
     def __init__(self, users: Users) -> None:
         self._users = [users(number) for number in range(max(CONCURRENCY))]
         self._pool = ThreadPoolExecutor(max(CONCURRENCY))
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
 
     def fill(self) -> None:
         """Check that what is set can be got."""

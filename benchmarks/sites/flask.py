@@ -10,8 +10,10 @@ import flask
 from flask import Flask, session
 
 from benchmarks import data
+from benchmarks.clients.threads import raw_users
+from benchmarks.clients.values import redis_requests
 from benchmarks.servers import Servers
-from benchmarks.sites import BASE, LIFETIME, SECRET
+from benchmarks.sites import BASE, FLOOR, LIFETIME, SECRET
 
 Rotate = Callable[[], object]
 
@@ -23,6 +25,8 @@ def make(kind: str, servers: Servers) -> Flask:
         for path in ("untouched", "read", "write", "rotate"):
             app.add_url_rule(f"/{path}", path, lambda: "ok")
         return app
+    if kind == FLOOR:
+        return _floor(app, servers)
     app.config["SECRET_KEY"] = SECRET
     app.config["PERMANENT_SESSION_LIFETIME"] = timedelta(seconds=LIFETIME)
     rotate = SESSIONS[kind](app, servers)
@@ -59,12 +63,43 @@ def make(kind: str, servers: Servers) -> Flask:
     return app
 
 
+def _floor(app: Flask, servers: Servers) -> Flask:
+    user = raw_users(servers.redis_port, redis_requests)(0)
+    user["set"]()
+
+    def fill() -> flask.Response:
+        response = flask.Response("ok")
+        response.set_cookie("user", "0")
+        return response
+
+    def read() -> str:
+        if flask.request.environ.get("HTTP_COOKIE"):
+            assert len(user["get"]()) == data.SIZE
+        return "ok"
+
+    def write() -> str:
+        user["get"]()
+        assert user["set"]() == b"+OK\r\n"
+        return "ok"
+
+    app.add_url_rule("/fill", "fill", fill)
+    app.add_url_rule("/untouched", "untouched", lambda: "ok")
+    app.add_url_rule("/read", "read", read)
+    app.add_url_rule("/write", "write", write)
+    app.add_url_rule("/rotate", "rotate", write)
+    return app
+
+
 def _ours(app: Flask, **options: Any) -> Rotate:
     from sessionstore.flask import SessionStore
 
     app.config.update(options)
     SessionStore(app)
-    return lambda: session.rotate()  # type: ignore[attr-defined]  # ours has it
+
+    def rotate() -> None:
+        session.rotate()  # type: ignore[attr-defined]  # ours has it
+
+    return rotate
 
 
 def _flask_session(app: Flask, servers: Servers, *, refresh: bool) -> Rotate:

@@ -57,7 +57,9 @@ IMMUTABLE: Final = frozenset(
 )
 """Types whose values cannot change in place, so that the same object is the same value."""
 
-_STORABLE: Final = IMMUTABLE | {dict, list, tuple, set, frozenset}
+_NESTING: Final = frozenset({dict, list, tuple, set, frozenset})
+_STORABLE: Final = IMMUTABLE | _NESTING
+_BUFFERS: Final = frozenset({bytearray, memoryview})
 _NATIVE: Final = frozenset({type(None), bool, int, float, str, bytes})
 _BIN_MARKER: Final = re.compile(rb"[\xc4-\xc6]")
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_]\w*")
@@ -73,10 +75,25 @@ def encode(value: Any, name: object = "value") -> bytes:
         packed = ormsgpack.packb(value, default=_Extend(), option=_OPTIONS)
     except TypeError:  # includes ormsgpack.MsgpackEncodeError
         return _encode_exactly(value, written(name))
-    if type(value) is not bytes and type(value) is not str and _BIN_MARKER.search(packed):
-        # ormsgpack writes bytearray and memoryview as bytes: they would come back as bytes.
+    # ormsgpack writes bytearray and memoryview as bytes: they would come back as bytes. Where no
+    # byte looks as if bytes began there, it has not; in a few hundred numbers one always does.
+    if type(value) is not str and _BIN_MARKER.search(packed) and _has_buffer(value):
         return _encode_exactly(value, written(name))
     return packed
+
+
+def _has_buffer(value: Any) -> bool:
+    """Whether a value that could be encoded has a bytearray or a memoryview in it."""
+    pending: list[Any] = [(value,)]
+    while pending:
+        container = pending.pop()
+        items = container.values() if type(container) is dict else container
+        kinds = set(map(type, items))
+        if not kinds.isdisjoint(_BUFFERS):
+            return True
+        if not kinds.isdisjoint(_NESTING):
+            pending += [item for item in items if type(item) in _NESTING]
+    return False
 
 
 def written(key: object, how: Callable[[object], str] = str) -> str:

@@ -28,12 +28,14 @@ _USER = "_auth_user_id"  # contrib.auth's SESSION_KEY, which is set by its login
 
 
 def _load(state: State) -> Flow[None]:
-    return (yield from Command[None](("load", (state,), {})))
+    command: Command[None] = Command(("load", (state,), {}))
+    return (yield from command)
 
 
 def _save(state: State, values: dict[str, Any], *, force: bool) -> Flow[Cookie | None]:
     call = ("save", (state, values), {"force": force})
-    return (yield from Command[Cookie | None](call, write=True))
+    command: Command[Cookie | None] = Command(call, write=True)
+    return (yield from command)
 
 
 class SessionFlows(SessionBase):

@@ -73,6 +73,8 @@ username='app')
     scheme = scheme.lower()
     if re.search(r"[\x00-\x20\x7f]", rest):
         raise ConfigurationError(f"{scheme}: the URL contains a space or a control character")
+    if re.search("[\ud800-\udfff]", rest):  # how Python has what is not UTF-8 in the environment
+        raise ConfigurationError(f"{scheme}: the URL is not UTF-8")
     if "#" in rest:
         raise ConfigurationError(f"{scheme}: the URL contains a #; {_ENCODE}")
     rest, _, query = rest.partition("?")

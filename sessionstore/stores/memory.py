@@ -53,30 +53,27 @@ class MemoryStore(Store):
         self._purge_at = 1024
 
     def load(self, key: bytes) -> Flow[Entry | None]:
-        return (yield from Command[Entry | None](("load", key), key=key))
+        command: Command[Entry | None] = Command(("load", key), key=key)
+        return (yield from command)
 
     def create(self, key: bytes, value: bytes, ttl: float) -> Flow[Version | Exists]:
-        return (
-            yield from Command[Version | Exists](("create", key, value, ttl), key=key, write=True)
-        )
+        request = ("create", key, value, ttl)
+        command: Command[Version | Exists] = Command(request, key=key, write=True)
+        return (yield from command)
 
     def replace(
         self, key: bytes, value: bytes, ttl: float, version: Version
     ) -> Flow[Version | Conflict | Missing]:
-        return (
-            yield from Command[Version | Conflict | Missing](
-                ("replace", key, value, ttl, version), key=key, write=True
-            )
-        )
+        request = ("replace", key, value, ttl, version)
+        command: Command[Version | Conflict | Missing] = Command(request, key=key, write=True)
+        return (yield from command)
 
     def delete(
         self, key: bytes, version: Version | None = None
     ) -> Flow[Deleted | Conflict | Missing]:
-        return (
-            yield from Command[Deleted | Conflict | Missing](
-                ("delete", key, version), key=key, write=True
-            )
-        )
+        request = ("delete", key, version)
+        command: Command[Deleted | Conflict | Missing] = Command(request, key=key, write=True)
+        return (yield from command)
 
     def execute(self, command: Command[Any], deadline: float) -> Any:
         verb, *arguments = command.request

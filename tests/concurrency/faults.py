@@ -6,7 +6,7 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
 from sessionstore.stores.base import Store
 from sessionstore.testing import FaultProxy
@@ -20,8 +20,19 @@ TIMEOUT = 0.5
 """Seconds. What is swallowed costs two fifths of it."""
 
 
+class Network(NamedTuple):
+    """What lies between the clients and each server."""
+
+    proxies: list[FaultProxy]
+
+    @property
+    def struck(self) -> int:
+        """How often a fault has met something on its way."""
+        return sum(proxy.struck for proxy in self.proxies)
+
+
 @contextmanager
-def faulty(any_store: AnyStore, seed: int) -> Iterator[Store]:
+def faulty(any_store: AnyStore, seed: int) -> Iterator[tuple[Store, Network]]:
     """A store whose network fails now and then, while the ``with`` block runs.
 
     Of several servers, each has a network of its own.
@@ -33,11 +44,13 @@ def faulty(any_store: AnyStore, seed: int) -> Iterator[Store]:
 
         def misbehave(number: int) -> None:
             draw, proxy = random.Random(f"{seed}/{number}"), proxies[number]
-            while not stopping.wait(draw.uniform(0.005, 0.05)):
+            pause = draw.uniform(0.002, 0.01)  # some stores are done after 50 ms
+            while not stopping.wait(pause):
                 if proxy.fault:
                     mend(proxy)
                 else:
                     proxy.fault = draw.choice(FAULTS)
+                pause = draw.uniform(0.005, 0.05)
             mend(proxy)
 
         url = any_store.through([proxy.address for proxy in proxies])
@@ -46,7 +59,7 @@ def faulty(any_store: AnyStore, seed: int) -> Iterator[Store]:
         for thread in threads:
             thread.start()
         try:
-            yield store
+            yield store, Network(proxies)
         finally:
             stopping.set()
             for thread in threads:

@@ -33,6 +33,7 @@ def test_clients_in_one_process(any_store: AnyStore, by: By) -> None:
 @pytest.mark.parametrize("any_store", BEHIND_A_NETWORK, indirect=True)
 def test_clients_whose_network_fails(any_store: AnyStore, by: By) -> None:
     for seed in seeds(1):
-        with faulty(any_store, seed) as store:
+        with faulty(any_store, seed) as (store, network):
             history = by(store, Crowd(seed, count=60))
+        assert network.struck
         assert check(history, Register()) == 2

@@ -128,7 +128,7 @@ def _findings(own: Path) -> list[Path]:
 
 
 def _keep(name: str, live: Path, kept: Path, result: Result) -> None:
-    """As few and as short inputs as have been everywhere."""
+    """As few and as short inputs as have all features."""
     before = {path.name for path in kept.iterdir()}
     merged = live.with_name("merged")
     shutil.rmtree(merged, ignore_errors=True)
@@ -136,8 +136,7 @@ def _keep(name: str, live: Path, kept: Path, result: Result) -> None:
     for path in kept.iterdir():
         if not _MINIMISED.fullmatch(path.name):
             shutil.copy(path, merged)
-    # By edges alone: how often each was taken would keep ten times as many.
-    options = ["-merge=1", "-use_counters=0", f"-timeout={HANG_SECONDS}", f"-rss_limit_mb={RSS_MB}"]
+    options = ["-merge=1", f"-timeout={HANG_SECONDS}", f"-rss_limit_mb={RSS_MB}"]
     options += [f"-max_total_time={MERGE_SECONDS}", f"-artifact_prefix={live.parent}/merge-"]
     with _child(name, [*options, str(merged), str(kept), str(live)]) as lines:
         output = list(lines)

@@ -9,6 +9,7 @@ from sessionstore.core.errors import StoreError
 from sessionstore.core.sealing import Sealer
 from sessionstore.core.state import Status
 from sessionstore.manager import SessionManager
+from tests.model.calls import Call, Done, Effect
 from tests.model.spec import Kept, Stored, Wanted, signed_by
 from tests.model.stepping import Running
 
@@ -35,40 +36,6 @@ class Server:
     def reads(self, stored: Kept) -> bool:
         """Whether it has the key that this record is sealed with."""
         return stored.key_id in self.key_ids
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What one command has changed in the store.
-
-    :param kind: ``"created"``, ``"replaced"`` or ``"deleted"``
-    """
-
-    kind: str
-    handle: str
-    before: Stored
-    after: Stored
-
-
-@dataclass
-class Done:
-    """One command of a commit: what became of it.
-
-    :param fate: the name of its fate
-    :param effect: what it changed
-    :param found: what was stored under its key afterwards
-    """
-
-    verb: str
-    handle: str
-    fate: str
-    effect: Effect | None = None
-    found: Stored = None
-
-    @property
-    def answered(self) -> bool:
-        """Whether the product got the store's own reply."""
-        return self.fate == "passes"
 
 
 @dataclass
@@ -100,6 +67,16 @@ class Commit:
     def effects(self) -> list[Effect]:
         """What it has changed, in order."""
         return [done.effect for done in self.done if done.effect is not None]
+
+    @property
+    def calls(self) -> list[Call]:
+        """The verbs that its commands belong to, in order."""
+        return list(dict.fromkeys(done.call for done in self.done))
+
+    def last(self, *verbs: str) -> Call | None:
+        """The last call of these verbs that has returned."""
+        returned = [call for call in self.calls if call.answered and call.verb in verbs]
+        return returned[-1] if returned else None
 
     def fates(self, *names: str) -> list[Done]:
         """Those of its commands that met one of these fates."""

@@ -108,7 +108,8 @@ class Sessions(Outside):
     @rule(request=requests, fate=READS)
     def load(self, request: Request, fate: Fate) -> None:
         """The session is loaded."""
-        self.world.load(request, fate)
+        place = self.steps % 2 if self._behind else 0
+        self.world.load(request, fate, place)
 
     # -- apps --
 

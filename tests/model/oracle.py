@@ -5,13 +5,14 @@ An assertion's message begins with the number of the rule that is broken.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
-from sessionstore.core.flow import Flow, T, run
 from sessionstore.core.state import Status
+from sessionstore.core.verbs import Conflict, Deleted, Entry, Exists, Missing, Version
 from sessionstore.stores.base import Store
-from tests.model.commits import Commit, Done, Effect, Server
+from tests.model.behind import Behind, ByItsVerbs, Lose, at_once
+from tests.model.calls import Call, Done, Effect
+from tests.model.commits import Commit, Server
 from tests.model.requests import Request
 from tests.model.spec import (
     ABSOLUTE,
@@ -27,7 +28,7 @@ from tests.model.spec import (
     issued_at,
     signed_by,
 )
-from tests.model.stepping import ONE_COMMAND, Sent, handle_in
+from tests.model.stepping import Sent, handle_in
 from tests.support.scripted_store import Send
 
 
@@ -36,32 +37,39 @@ class Oracle:
 
     :param store: the real one, without faults
     :param now: the clock of the app servers
+    :param behind: None: the store's own verbs tell what it holds
     """
 
-    def __init__(self, store: Store, reader: Reader, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        reader: Reader,
+        now: Callable[[], float],
+        behind: Behind | None = None,
+    ) -> None:
         self._store = store
+        self._behind = behind or ByItsVerbs(store)
         self._read = reader
         self._now = now
         self.latest = 0.0
         """The latest absolute deadline that any app has asked for."""
         self.stored: dict[str, Kept | Spoiled] = {}
         self._known: set[str] = set()
+        self._over: set[str] = set()
+        """Handles of sessions of which a delete was acknowledged."""
+        self._writer: dict[str, Call] = {}
+        """What has changed each session last: it has two copies once that has returned."""
+        self._alone: set[str] = set()
+        """Handles of sessions that may have one copy only, or one that lags behind."""
+        self._before_restart: set[str] = set()
         self._secrets: set[bytes] = set()
         self._writes: set[bytes] = set()
 
     # -- the store, looked at from beside --
 
-    def run(self, flow: Flow[T]) -> T:
-        """Carry a flow to the store, past all faults."""
-        return run(
-            flow,
-            lambda command: self._store.execute(command, time.monotonic() + ONE_COMMAND),
-        )
-
     def bytes_of(self, handle: str) -> bytes | None:
         """What is stored under a handle."""
-        entry = self.run(self._store.load(self._store.key(handle)))
-        return None if entry is None else entry.value
+        return self._behind.value(self._store.key(handle))
 
     def current(self, handle: str) -> Stored:
         """What is stored under a handle, which must be what was stored last."""
@@ -80,23 +88,47 @@ class Oracle:
         """Whether its own deadlines have passed."""
         return isinstance(stored, Kept) and self._now() >= stored.deadline
 
-    def lose(self, handle: str) -> None:
+    def lose(self, handle: str, what: Lose = Lose.ALL) -> None:
         """The store has evicted it, or an administrator has deleted it."""
-        self.run(self._store.delete(self._store.key(handle)))
-        self.stored.pop(handle, None)
+        if handle not in self.stored:
+            if handle in self._over:
+                # A tombstone ends earlier than its session would have.
+                self._behind.lose(self._store.key(handle), Lose.FIRST)
+                assert self.bytes_of(handle) is None, "1: what was destroyed is there again"
+            return
+        before = self.current(handle)
+        self._behind.lose(self._store.key(handle), what)
+        value = self.bytes_of(handle)
+        if what is not Lose.ALL and handle not in self._alone and before is not None:
+            assert value is not None, "3: a session was lost with one of its two copies"
+            assert self._read(handle, value) == before, "3: a write was lost with one of two copies"
+        self._alone.add(handle)
+        if value is None:
+            self.stored.pop(handle, None)
+        else:
+            self.stored[handle] = self._read(handle, value)
+
+    def restarted(self) -> None:
+        """The store has lost everything, and counts its versions anew."""
+        self.stored.clear()
+        self._before_restart = set(self._known)
 
     def put(self, handle: str, value: bytes) -> None:
         """Somebody who can write to the store puts this under a handle."""
+        if handle in self._before_restart:
+            return  # a version of before may fit it: that a key is never used again prevents that
         self.lose(handle)
-        self.run(self._store.create(self._store.key(handle), value, 1e6))
+        at_once(self._store, self._store.create(self._store.key(handle), value, 1e6))
         self.stored[handle] = Spoiled(value)
+        self._alone.add(handle)
 
     # -- reading --
 
-    def find(self, request: Request) -> tuple[Status, Kept | None]:
-        """What a request's token must turn out to be, and the session if it is this client's."""
-        assert request.handle is not None
-        stored = self.current(request.handle)
+    def find(self, request: Request, stored: Stored) -> tuple[Status, Kept | None]:
+        """What a request's token must turn out to be, and the session if it is this client's.
+
+        :param stored: what was found under its handle
+        """
         if stored is None:
             return Status.NEW, None
         if isinstance(stored, Spoiled) or not request.server.reads(stored):
@@ -131,6 +163,7 @@ class Oracle:
     def witness(self, commit: Commit, done: Done, sent: Sent, send: Send) -> object:
         """Let a command be executed, and judge what it has changed."""
         before = self.current(done.handle)
+        done.call.states.append(before)
         try:
             return send()
         except Exception:
@@ -141,15 +174,58 @@ class Oracle:
             value = self.bytes_of(done.handle)
             after = None if value is None else self._read(done.handle, value)
             if after != before:
-                assert sent.command.write, "9: a read has changed something"
+                assert sent.writes, "9: a read has changed something"
                 done.effect = self._judge(commit, done.handle, before, after)
-            if sent.verb == "load" and done.answered and commit.status is Status.UNLOADED:
-                self._loaded(commit)
-            done.found = after
+                self._writer[done.handle] = done.call
+                self._alone.add(done.handle)
+            done.call.states.append(after)
 
-    def _loaded(self, commit: Commit) -> None:
+    def ended(self, commit: Commit, call: Call) -> None:
+        """A verb has returned, or failed: is that what has happened since it was called?
+
+        With one command, that is one moment. With several, others may have come between: then what
+        it says must have been so at one of its commands.
+        """
+        if not call.answered:
+            return
+        call.found = self._answer(call)
+        handle = call.commands[-1].handle
+        if call.verb == "load" and commit.status is Status.UNLOADED:
+            self._loaded(commit, call.found)
+        if call.verb == "delete" and call.found is None:
+            self._over.add(handle)
+        if call.found is not None and not call.short and self._writer.get(handle) is call:
+            self._alone.discard(handle)
+
+    def _answer(self, call: Call) -> Stored:
+        """What is stored, by what a verb has returned."""
+        result, handle = call.result, call.commands[-1].handle
+        match result:
+            case None | Missing():
+                assert None in call.states, "1, 3: called missing, and it was there all the time"
+                return None
+            case Exists():
+                assert any(call.states), "called taken, and it was free all the time"
+                return None
+            case Deleted():
+                assert call.did("deleted", None), "11: called deleted, and it is not"
+                return None
+            case Conflict(entry) | (Entry() as entry):
+                found = self._read(handle, entry.value)
+                assert found in call.states, "3: what was found is not what was stored"
+                refused = not isinstance(result, Conflict) or not _same(entry, call.version)
+                assert refused, "4: a conflict with what was compared with"
+                return found
+            case _:
+                assert call.value is not None
+                stored = self._read(handle, call.value)
+                kind = "created" if call.verb == "create" else "replaced"
+                assert call.did(kind, stored), "11: called stored, and it is not"
+                return stored
+
+    def _loaded(self, commit: Commit, found: Stored) -> None:
         # A logout of a session that nobody had looked at.
-        status, stored = self.find(commit.request)
+        status, stored = self.find(commit.request, found)
         commit.status = status
         if stored is not None:
             commit.loaded(stored)
@@ -245,3 +321,9 @@ class Oracle:
         assert not commit.request.keeps_empty, "3: a session was deleted unasked"
         subject = wanted.login if wanted.changes_hands else before.subject
         assert subject is None and not wanted.merged(before), "3: a session was deleted unasked"
+
+
+def _same(entry: Entry, version: Version | None) -> bool:
+    """Whether an entry has this version. A number of Memcached's is its server's."""
+    servers = [getattr(it, "node", None) for it in (entry.version, version)]
+    return entry.version == version and servers[0] is servers[1]

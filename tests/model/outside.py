@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import hypothesis.strategies as st
@@ -18,6 +19,7 @@ from hypothesis.stateful import (
 )
 
 from sessionstore.stores.base import Store
+from tests.model.behind import Behind, Lose
 from tests.model.requests import Request
 from tests.model.spec import ABSOLUTE, GRACE, IDLE, TOUCH, Kept
 from tests.model.world import KEYS, LAST_PHASE, World
@@ -35,6 +37,7 @@ def calm(self: Any) -> bool:
     return bool(self.disasters * CALM <= self.steps)
 
 
+ALL_OF_IT = list(Lose)
 ESSENTIAL = {"begin", "crowd", "mutate", "rotate", "step", "finish"}
 
 
@@ -55,12 +58,23 @@ class Outside(RuleBasedStateMachine):
 
     :param store: where the sessions are; None: in memory, by the clock of the servers
     :param met: counts what was met
+    :param behind: see :class:`.world.World`
+    :param restart: ends the store's server and starts it again, with nothing in it
     """
 
     world: World
 
-    def __init__(self, store: Store | None = None, met: Counter[str] | None = None) -> None:
+    def __init__(
+        self,
+        store: Store | None = None,
+        met: Counter[str] | None = None,
+        *,
+        behind: Behind | None = None,
+        restart: Callable[[], None] | None = None,
+    ) -> None:
         super().__init__()
+        self._behind = behind
+        self._restart = restart
         self._met = met
         chosen: Any = self._rules_strategy  # not public: test_model.py notices if it changes
         chosen.enabled_rules_strategy = chosen.enabled_rules_strategy.map(_AlwaysEssential)
@@ -98,7 +112,7 @@ class Outside(RuleBasedStateMachine):
             "keep_empty": keep_empty,
             "on_unavailable": "anonymous" if anonymous else "error",
         }
-        self.world = World(self._store, settings, patient=patient, phase=phase)
+        self.world = World(self._store, settings, patient=patient, phase=phase, behind=self._behind)
         return multiple(*[self._signed_up(user) for user in users])
 
     def _signed_up(self, user: str | None) -> str:
@@ -128,9 +142,19 @@ class Outside(RuleBasedStateMachine):
     @precondition(calm)
     @rule(token=tokens)
     def evict(self, token: str) -> None:
-        """The store loses a session."""
+        """The store loses a session, or one of its two copies."""
         self.disasters += 1
-        self.world.oracle.lose(token[:16])
+        what = ALL_OF_IT[self.steps % 3] if self._behind else Lose.ALL
+        self.world.oracle.lose(token[:16], what)
+
+    @precondition(lambda self: self._restart is not None and calm(self))
+    @rule()
+    def restart(self) -> None:
+        """The store's server is killed, and comes back empty."""
+        self.disasters += 1
+        assert self._restart is not None
+        self._restart()
+        self.world.oracle.restarted()
 
     @precondition(calm)
     @rule(source=tokens, other=tokens)

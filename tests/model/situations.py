@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from sessionstore.core.errors import ConflictUnresolved, OutcomeUnknown, SessionGone, StoreError
 from sessionstore.core.state import Status
-from tests.model.commits import Commit, Done
+from sessionstore.core.verbs import Missing
+from tests.model.calls import Call, Done
+from tests.model.commits import Commit
 from tests.model.spec import Kept
 
 EXPECTED = {
@@ -32,6 +34,13 @@ EXPECTED = {
     "ended while the request ran",
 }
 
+OF_SEVERAL_COMMANDS = {
+    "another writer between the commands of a verb",
+    "an end between the commands of a verb",
+    "a fault after some of a verb's commands",
+}
+"""Where a verb takes more than one: Memcached's conflicts do."""
+
 
 def situations(commit: Commit, error: Exception | None) -> Iterator[str]:
     """What a commit has met."""
@@ -41,6 +50,8 @@ def situations(commit: Commit, error: Exception | None) -> Iterator[str]:
         yield "a write that was dropped"
     for done in commit.done:
         yield from _change(commit, done)
+    for call in commit.calls:
+        yield from _between(commit, call)
     lost = [done for done in commit.done if done.fate in {"loses_reply", "loses_command"}]
     if lost and error is None:
         executed = lost[0].effect is not None
@@ -62,9 +73,8 @@ def _failure(commit: Commit, error: Exception) -> Iterator[str]:
 def _change(commit: Commit, done: Done) -> Iterator[str]:
     effect, wanted = done.effect, commit.wanted
     if effect is None:
-        if done.verb == "delete" and done.answered and done.found is None and wanted.destroy:
-            yield "a logout of what was deleted"
-    elif isinstance(effect.before, Kept) and isinstance(effect.after, Kept):
+        return
+    if isinstance(effect.before, Kept) and isinstance(effect.after, Kept):
         yield from _replaced(commit, effect.before, effect.after)
     elif isinstance(effect.before, Kept):
         if wanted.now >= effect.before.deadline:
@@ -77,8 +87,21 @@ def _change(commit: Commit, done: Done) -> Iterator[str]:
         yield "a login elsewhere"
 
 
+def _between(commit: Commit, call: Call) -> Iterator[str]:
+    """What came between the commands of one verb."""
+    if call.verb == "delete" and isinstance(call.result, Missing) and commit.wanted.destroy:
+        yield "a logout of what was deleted"
+    # What was stored after each of its commands, and before the next one.
+    for after, before in zip(call.states[1::2], call.states[2::2], strict=False):
+        if before != after:
+            who = "an end" if before is None else "another writer"
+            yield f"{who} between the commands of a verb"
+    if not call.answered and len(call.commands) > 1:
+        yield "a fault after some of a verb's commands"
+
+
 def _replaced(commit: Commit, before: Kept, after: Kept) -> Iterator[str]:
-    answered = [done for done in commit.done if done.verb == "replace" and done.answered]
+    answered = [call for call in commit.calls if call.verb == "replace" and call.answered]
     if len(answered) > 1:
         yield "a merge"
     if before.secret != after.secret:

@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, NamedTuple
 
-from sessionstore.core.errors import OutcomeUnknown
+from sessionstore.core.errors import NotReplicated, OutcomeUnknown, StoreError
 from sessionstore.core.flow import Command, Flow
-from sessionstore.core.verbs import Conflict, Exists, Missing, Version
+from sessionstore.core.verbs import Conflict, Deleted, Exists, Missing, Version
 from sessionstore.stores.base import Store
+from sessionstore.stores.memcached.routing import Look
+from tests.model.calls import Call
 from tests.support.scripted_store import ScriptedStore, Send, Step
 
 ONE_COMMAND = 30.0
@@ -25,11 +27,16 @@ ONE_COMMAND = 30.0
 class Sent(NamedTuple):
     """A command that is about to reach the store.
 
-    :param verb: of the store contract
+    :param call: which it belongs to
     """
 
-    verb: str
+    call: Call
     command: Command[Any]
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may change something. To look which servers there are does not."""
+        return self.command.write and not isinstance(self.command.request, Look)
 
 
 def handle_of(sent: Sent) -> str:
@@ -59,26 +66,62 @@ class PausingStore(ScriptedStore):
 
     :param witness: sees every command that reaches the store, by ``execute`` as well
     :param writing: called with each value that is to be stored and its TTL
+    :param ended: called with each verb that has returned or failed
     """
 
     def __init__(
-        self, store: Store, witness: Witness, writing: Callable[[bytes, bytes, float], None]
+        self,
+        store: Store,
+        witness: Witness,
+        writing: Callable[[bytes, bytes, float], None],
+        ended: Callable[[Call], None],
     ) -> None:
         super().__init__(store)
         # Between two steps anything may happen, also a debugger. Deadlines are steps of their own.
         self.timeout = 1e6
         self._witness = witness
         self._writing = writing
+        self._ended = ended
 
     def create(self, key: bytes, value: bytes, ttl: float) -> Flow[Version | Exists]:
         self._writing(key, value, ttl)
-        return super().create(key, value, ttl)
+        return self._called(Call("create", value), self.store.create(key, value, ttl))
 
     def replace(
         self, key: bytes, value: bytes, ttl: float, version: Version
     ) -> Flow[Version | Conflict | Missing]:
         self._writing(key, value, ttl)
-        return super().replace(key, value, ttl, version)
+        call = Call("replace", value, version)
+        return self._called(call, self.store.replace(key, value, ttl, version))
+
+    def delete(
+        self, key: bytes, version: Version | None = None
+    ) -> Flow[Deleted | Conflict | Missing]:
+        return self._called(Call("delete", None, version), self.store.delete(key, version))
+
+    def _scripted(self, verb: str, flow: Flow[Any]) -> Flow[Any]:
+        return self._called(Call(verb), flow)
+
+    def _called(self, call: Call, flow: Flow[Any]) -> Flow[Any]:
+        """The same flow, each of its commands knowing its call."""
+        try:
+            result = yield from super()._scripted(call, flow)
+        except NotReplicated as shortfall:
+            call.returns(shortfall.result, short=True)
+            self._ended(call)
+            raise
+        except StoreError as error:
+            call.error = error
+            self._ended(call)
+            raise
+        call.returns(result)
+        self._ended(call)
+        return result
+
+    def _note(self, command: Command[Any]) -> tuple[Any, Command[Any]]:
+        call, inner = command.request
+        self.verbs.append(call.verb)
+        return call, inner
 
     def execute(self, command: Command[Any], deadline: float) -> Any:
         sent = Sent(*self._note(command))

@@ -6,10 +6,13 @@ from collections import Counter
 
 import pytest
 
+from sessionstore.stores.base import Store
+from tests.model.behind import TwoCopies, at_once
 from tests.model.machine import Sessions
 from tests.model.running import run_model
-from tests.model.situations import EXPECTED
+from tests.model.situations import EXPECTED, OF_SEVERAL_COMMANDS
 from tests.support.every_store import AnyStore
+from tests.support.memcached_servers import MemcachedServer, run_memcached
 
 pytestmark = pytest.mark.once
 
@@ -24,7 +27,23 @@ def test_it_holds_over_every_store(any_store: AnyStore) -> None:
         run_model(Sessions, MANY)
         return
     with any_store.opened() as store:
-        run_model(lambda: Sessions(store), FEWER)
+        behind = TwoCopies(store) if any_store.name == "memcached-copies" else None
+        run_model(lambda: Sessions(store, behind=behind), FEWER)
+
+
+def test_it_holds_while_memcached_is_restarted(prefix: str) -> None:
+    with run_memcached() as server, AnyStore("memcached", server.url, prefix).opened() as store:
+        run_model(lambda: Sessions(store, restart=lambda: restart(server, store)), FEWER)
+
+
+def restart(server: MemcachedServer, store: Store) -> None:
+    """Kill it, and start it again on the same socket."""
+    server.child.stop()
+    server.socket.unlink()
+    server.child.start()
+    server.child.wait_until(server.socket.exists)
+    # A read finds out that the connections of before have ended.
+    assert at_once(store, store.load(store.key("anything"))) is None
 
 
 def test_it_gets_into_all_of_these() -> None:
@@ -32,3 +51,12 @@ def test_it_gets_into_all_of_these() -> None:
     met: Counter[str] = Counter()
     run_model(lambda: Sessions(met=met), 400, derandomize=True, database=None)
     assert not EXPECTED - met.keys()
+
+
+@pytest.mark.parametrize("any_store", ["memcached"], indirect=True)
+def test_it_gets_between_the_commands_of_a_verb(any_store: AnyStore) -> None:
+    """The same, where a conflict takes a second command."""
+    met: Counter[str] = Counter()
+    with any_store.opened() as store:
+        run_model(lambda: Sessions(store, met), 150, derandomize=True, database=None)
+    assert not OF_SEVERAL_COMMANDS - met.keys(), met

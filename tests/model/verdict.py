@@ -15,7 +15,9 @@ from sessionstore.core.errors import (
     StoreUnavailable,
 )
 from sessionstore.core.state import Status
-from tests.model.commits import Commit, Done, Effect
+from sessionstore.core.verbs import Conflict
+from tests.model.calls import Done, Effect
+from tests.model.commits import Commit
 from tests.model.oracle import Oracle
 from tests.model.spec import (
     ABSOLUTE,
@@ -89,7 +91,7 @@ def _known_write(commit: Commit) -> tuple[Effect, Kept] | None:
         if done.answered:
             return done.effect, written
         # The reply was lost: known only by what the same bytes were answered later.
-        last = commit.done[-1]
+        last = commit.calls[-1]
         found = last.found
         if (
             last.answered
@@ -167,7 +169,7 @@ def _dropped(commit: Commit, cookie: Cookie | None) -> None:
     assert not wanted.changes_hands, "a login was dropped"
     assert commit.failure is None or not (wanted.destroy or wanted.replaces), "a logout was dropped"
     if wanted.destroy:
-        last = _last(commit, "delete")
+        last = commit.last("delete")
         ended = last is not None and last.found is None
         assert ended or commit.status is Status.NEW, "a logout was dropped"
         request.forget()
@@ -180,7 +182,7 @@ def _dropped(commit: Commit, cookie: Cookie | None) -> None:
 
 def _ended(commit: Commit) -> bool:
     """Whether the product knows that the session has ended by this commit."""
-    wanted, last = commit.wanted, _last(commit, "delete")
+    wanted, last = commit.wanted, commit.last("delete")
     if last is None or last.found is not None:
         return False
     # What is missing is as good as deleted for a logout, and for one whose first reply was lost.
@@ -203,19 +205,13 @@ def _was_to_end(commit: Commit) -> bool:
     )
 
 
-def _last(commit: Commit, *verbs: str) -> Done | None:
-    """The last command of these verbs that the store has answered."""
-    answered = [done for done in commit.done if done.answered and done.verb in verbs]
-    return answered[-1] if answered else None
-
-
 def _must_store(commit: Commit) -> bool:
     """Whether there was something to be stored, or deleted, and no reason not to."""
     wanted = commit.wanted
     if not wanted.looked or commit.status is Status.UNLOADED:
         return False
     if wanted.destroy:
-        last = _last(commit, "delete")
+        last = commit.last("delete")
         if commit.status is Status.LOADED and (last is None or commit.claims(last.found)):
             return True
         # Nothing of this client's was there to end; only what was written afterwards is left.
@@ -233,7 +229,7 @@ def _must_store(commit: Commit) -> bool:
 
 def _touch_failed(commit: Commit) -> bool:
     """Whether a touch met a fault, another writer, or the session's end."""
-    last = commit.done[-1] if commit.done else None
+    last = commit.calls[-1] if commit.calls else None
     if last is None:
         return False
     if not last.answered or not isinstance(last.found, Kept):
@@ -264,7 +260,7 @@ def _gone(oracle: Oracle, commit: Commit) -> None:
     assert _known_write(commit) is None, "11: written, and reported as dropped"
     assert not any(effect.kind == "created" for effect in commit.effects)
     if commit.status is not Status.VOID:
-        last = _last(commit, "replace", "delete")
+        last = commit.last("replace", "delete")
         assert last is not None, "told that its session is gone without asking the store"
         here = commit.claims(last.found)
         assert not here or oracle.is_over(last.found), (
@@ -287,7 +283,7 @@ def _failed(commit: Commit, error: StoreError) -> None:
     assert storing, "a touch that failed was no reason to fail"
     _fits(commit, error)
     _half_done(commit, error)
-    last = _last(commit, "replace")
+    last = commit.last("replace")
     if last is not None and isinstance(last.found, Kept) and commit.claims(last.found):
         request.version = last.found.writes[0]
 
@@ -300,10 +296,11 @@ def _fits(commit: Commit, error: StoreError) -> None:
     written = [effect for effect in commit.effects if effect.kind != "deleted"]
     assert not written, "11: written, and reported as failed"
     assert not _uncertain(commit), "11: perhaps written, and reported as failed"
-    last = commit.done[-1]
+    last, call = commit.done[-1], commit.calls[-1]
     if isinstance(error, ConflictUnresolved):
-        unreadable = last.verb == "delete" and last.answered and last.found is not None
-        assert unreadable or (last.fate == "deadline" and len(commit.done) > 1)
+        unreadable = call.verb == "delete" and call.answered and call.found is not None
+        contested = any(isinstance(it.result, Conflict) for it in commit.calls[:-1])
+        assert unreadable or (last.fate == "deadline" and contested)
         return
     names = {
         "unavailable": StoreUnavailable,
@@ -322,17 +319,17 @@ def _fits(commit: Commit, error: StoreError) -> None:
 def _uncertain(commit: Commit) -> bool:
     """Whether a write since the last known outcome was sent and its reply never came."""
     found = False
-    for done in commit.done:
-        if done.fate in {"loses_reply", "loses_command", "held_back"}:
+    for call in commit.calls:
+        if call.is_uncertain:
             found = True
-        elif done.answered and done.verb == "delete":
+        elif call.answered and call.verb == "delete":
             found = False
     return found
 
 
 def _half_done(commit: Commit, error: Exception) -> None:
     """If a session was to be ended and another to be begun: how far did it get?"""
-    request, wanted, last = commit.request, commit.wanted, _last(commit, "delete")
+    request, wanted, last = commit.request, commit.wanted, commit.last("delete")
     if not (wanted.destroy or wanted.leaves):
         return
     unreadable = isinstance(error, ConflictUnresolved)

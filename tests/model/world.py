@@ -17,7 +17,9 @@ from sessionstore.core.errors import (
 )
 from sessionstore.core.state import Status
 from sessionstore.stores.base import Store
-from tests.model.commits import Commit, Done, Server
+from tests.model.behind import Behind
+from tests.model.calls import LOST, Call, Done
+from tests.model.commits import Commit, Server
 from tests.model.oracle import Oracle
 from tests.model.requests import Request
 from tests.model.situations import situations
@@ -72,12 +74,19 @@ class World:
 
     :param store: where the sessions are; None: in memory
     :param settings: of every server
+    :param behind: what looks into it from beside; None: its own verbs do
     :param patient: the clock of a store in memory stands still, so that nothing expires by it
     :param phase: of key rotation, which the newer of two servers has reached
     """
 
     def __init__(
-        self, store: Store | None, settings: dict[str, Any], *, patient: bool, phase: int
+        self,
+        store: Store | None,
+        settings: dict[str, Any],
+        *,
+        patient: bool,
+        phase: int,
+        behind: Behind | None = None,
     ) -> None:
         self.now = NOW
         self.phase = phase
@@ -87,8 +96,10 @@ class World:
         self.late: list[Callable[[], object]] = []
         store = store or MemoryStore(clock=(lambda: NOW) if patient else self.clock)
         reader = Reader(KEYS, settings["encryption_keys"])
-        self.oracle = Oracle(store, reader, self.clock)
-        self.store = PausingStore(store, self._witness, self.oracle.check_ttl)
+        self.oracle = Oracle(store, reader, self.clock, behind)
+        # Where a session is on several servers, several commands find it.
+        self._looks_around = behind is not None
+        self.store = PausingStore(store, self._witness, self.oracle.check_ttl, self._ended)
         self._acting: tuple[Commit, Done | None] | None = None
         self.servers = [self._deployed(phase - 1), self._deployed(phase)]
 
@@ -121,9 +132,13 @@ class World:
         assert self._acting is not None
         commit, done = self._acting
         if done is None:
-            done = Done(sent.verb, handle_of(sent), "passes")
+            done = Done(sent.call, handle_of(sent), "passes")
             commit.done.append(done)
         return self.oracle.witness(commit, done, sent, send)
+
+    def _ended(self, call: Call) -> None:
+        assert self._acting is not None
+        self.oracle.ended(self._acting[0], call)
 
     # -- requests --
 
@@ -138,8 +153,11 @@ class World:
         assert session.state.status is request.status, "10: unsigned, or signed and refused"
         return request
 
-    def load(self, request: Request, fate: Fate = PASSES) -> None:
-        """Its session is loaded, or not."""
+    def load(self, request: Request, fate: Fate = PASSES, place: int = 0) -> None:
+        """Its session is loaded, or not.
+
+        :param place: of the command that meets this fate; what there is no command for meets none
+        """
         if request.commit is not None:
             return
         sent = len(self.store.verbs)
@@ -149,9 +167,14 @@ class World:
             return
         commit = request.begin_commit(self.now, force=False)
         request.commit = None
-        self._acting = (commit, Done("load", request.handle or "", fate.name))
-        running.step(fate.step)
-        assert running.done, "one command loads a session"
+        count = 0
+        while running.waiting is not None:
+            met = fate if count == place else PASSES
+            self._acting = (commit, Done(running.waiting.call, request.handle or "", met.name))
+            running.step(met.step)
+            count += 1
+        assert count == 1 or self._looks_around, "one command loads a session"
+        fate = fate if place < count else PASSES
         anonymous = self.settings["on_unavailable"] == "anonymous" and not request.destroyed
         if fate is PASSES:
             assert running.error is None, running.error
@@ -189,12 +212,10 @@ class World:
         assert commit is not None and commit.running is not None
         sent = commit.running.waiting
         assert sent is not None
-        if not sent.command.write and fate not in READ_FAULTS:
+        if not sent.writes and fate not in READ_FAULTS:
             fate = PASSES
-        done = Done(sent.verb, handle_of(sent), fate.name)
-        if sent.verb == "create":
-            handles = [earlier.handle for earlier in commit.done if earlier.verb == "create"]
-            assert done.handle not in handles, "a create is repeated under its handle"
+        done = Done(sent.call, handle_of(sent), fate.name)
+        _check_create(commit, done)
         commit.done.append(done)
         self._acting = (commit, done)
         commit.running.step(self._held(commit, done) if fate.name == "held_back" else fate.step)
@@ -237,3 +258,12 @@ class World:
             self.met["a cancelled commit"] += 1
         request.commit = None
         self.under_way.discard(request)
+
+
+def _check_create(commit: Commit, done: Done) -> None:
+    if done.verb != "create":
+        return
+    earlier = [it for it in commit.done if it.verb == "create" and it.handle == done.handle]
+    # One call may take several commands, to several servers.
+    again = any(it.call is not done.call or it.fate in LOST for it in earlier)
+    assert not again, "a create is repeated under its handle"

@@ -1,6 +1,7 @@
 """Mistakes that are easily made, each as a patch of the product. Nothing here is of any other use.
 
-They are in the product's flows, not in a store, so that every check meets the same ones.
+Most are in the product's flows, not in a store, so that every check meets the same ones. What one
+store alone can get wrong comes last.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ from sessionstore.core.opening import Opening
 from sessionstore.core.record import WRITE_ID_BYTES, Record
 from sessionstore.core.state import State, Status
 from sessionstore.core.token import TokenSigner, secret_hash
-from sessionstore.core.verbs import Conflict, Exists, Missing, Version
+from sessionstore.core.verbs import Conflict, Entry, Exists, Missing, Version
 from sessionstore.core.writing import Writing
 from sessionstore.manager import SessionManager
+from sessionstore.stores.memcached import commands
 from sessionstore.stores.memcached.messages import Outcome, Reply
 from sessionstore.stores.memcached.meta import MetaParser
 from sessionstore.stores.memory import MemoryStore
@@ -339,3 +341,44 @@ def half_a_reply_is_one(patch: pytest.MonkeyPatch) -> None:
         return reply
 
     patch.setattr(MetaParser, "next", hasty)
+
+
+def conflict_as_of_before(patch: pytest.MonkeyPatch) -> None:
+    """Memcached refuses a compare-and-set, and what this process has read before is told."""
+    load, replaces = commands.load, commands.replace
+    read: dict[bytes, Entry | None] = {}
+
+    def remembers(key: bytes, route: object = None) -> Flow[Entry | None]:
+        read[key] = yield from load(key, route)
+        return read[key]
+
+    def hasty(
+        key: bytes, value: bytes, ttl: float, version: Version, route: object = None
+    ) -> Flow[Version | Conflict | Missing]:
+        before = read.get(key)
+        result = yield from replaces(key, value, ttl, version, route)
+        return Conflict(before) if before and isinstance(result, Conflict) else result
+
+    patch.setattr(commands, "load", remembers)
+    patch.setattr(commands, "replace", hasty)
+
+
+def missing_is_stored(patch: pytest.MonkeyPatch) -> None:
+    """Memcached finds nothing to compare with, and that is taken for success."""
+    replaced = commands._replaced
+
+    def hopeful(reply: Reply) -> Version | Missing | None:
+        result = replaced(reply)
+        return reply.cas or 1 if isinstance(result, Missing) else result
+
+    patch.setattr(commands, "_replaced", hopeful)
+
+
+def refusal_is_gone(patch: pytest.MonkeyPatch) -> None:
+    """Memcached refuses a compare-and-set, and nobody asks what is there: it must be gone."""
+
+    def hasty(key: bytes, route: object) -> Flow[Conflict | Missing]:
+        yield from ()
+        return Missing()
+
+    patch.setattr(commands, "_current", hasty)

@@ -34,7 +34,7 @@ By = Callable[[Store, Crowd], History]
 
 # Each with what the model says first: rules by their numbers, see tests/model/__init__.py.
 BY_THE_MODEL: list[tuple[Plant, str]] = [
-    (bugs.blind_save, "4"),
+    (bugs.blind_save, "4|7"),
     (bugs.create_after_logout, "2"),
     (bugs.rotation_in_two_steps, "7"),
     (bugs.ttl_past_the_absolute_deadline, "8"),
@@ -50,6 +50,12 @@ BY_THE_MODEL: list[tuple[Plant, str]] = [
     (bugs.failure_is_an_empty_session, "12"),
     (bugs.lost_write_called_saved, "11"),
     (bugs.fallback_keys_refused, "10"),
+]
+# The same, where a conflict takes a second command.
+BY_THE_MODEL_OVER_MEMCACHED: list[tuple[Plant, str]] = [
+    (bugs.conflict_as_of_before, "3|4"),
+    (bugs.missing_is_stored, "11"),
+    (bugs.refusal_is_gone, "1, 3"),
 ]
 # Found in what threads, or tasks, have really done at once.
 BY_THE_HISTORIES: list[tuple[Plant, By, Register | Spec]] = [
@@ -84,10 +90,29 @@ HISTORIES = 40
 )
 def test_the_model_finds(plant: Plant, rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
+    assert_the_model_finds(rule, Sessions)
+
+
+@pytest.mark.parametrize(
+    ("plant", "rule"),
+    BY_THE_MODEL_OVER_MEMCACHED,
+    ids=[plant.__name__ for plant, _ in BY_THE_MODEL_OVER_MEMCACHED],
+)
+@pytest.mark.parametrize("any_store", ["memcached"], indirect=True)
+def test_the_model_over_memcached_finds(
+    plant: Plant, rule: str, any_store: AnyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    with any_store.opened(warm=False) as store:
+        assert_the_model_finds(rule, lambda: Sessions(store))
+
+
+def assert_the_model_finds(rule: str, make: Callable[[], Sessions]) -> None:
+    """It must fail, and begin with what is broken."""
     # The same examples everywhere, and not made shorter: only that they fail is asked.
     with pytest.raises(AssertionError) as found:
         run_model(
-            Sessions,
+            make,
             EXAMPLES,
             derandomize=True,
             database=None,
@@ -129,7 +154,7 @@ def test_the_histories_of_a_bad_network_find(
 ) -> None:
     def histories() -> Iterator[History]:
         for seed in range(HISTORIES):
-            with faulty(any_store, seed) as store:
+            with faulty(any_store, seed) as (store, _):
                 yield by(store, Crowd(seed, lossy=True))
 
     plant(monkeypatch)

@@ -180,6 +180,11 @@ def test_parse(url: str, location: Location) -> None:
         ("memcached+unix:///s?ca=x", "needs TLS"),
         ("memcacheds://h?ca=/no/such/file", "memcacheds: ca=.*no such file"),
         ("memcacheds://h?insecure=1", "refused"),
+        # What is not UTF-8 in the environment.
+        (f"redis+unix://:{SECRET}@/a\udcff", "redis\\+unix: the URL is not UTF-8"),
+        (f"memcached+unix://u:{SECRET}@/a\udcff", "not UTF-8"),
+        (f"redis://:{SECRET}\udcff@h", "not UTF-8"),
+        ("sqlite:////a?table=\udcff", "not UTF-8"),
         # A name that no resolver takes: its labels have 1 to 63 bytes (RFC 1035, section 2.3.4).
         *((f"redis://:{SECRET}@{host}", "the host is empty or malformed") for host in BAD_HOSTS),
         *((f"memcached://{host}", "the host is empty or malformed") for host in BAD_HOSTS),

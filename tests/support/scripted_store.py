@@ -170,7 +170,7 @@ class ScriptedStore(Store):
     ) -> Flow[Deleted | Conflict | Missing]:
         return self._scripted("delete", self.store.delete(key, version))
 
-    def _scripted(self, verb: str, flow: Flow[Any]) -> Flow[Any]:
+    def _scripted(self, verb: Any, flow: Flow[Any]) -> Flow[Any]:
         """The same flow, each of its commands knowing the verb that it belongs to."""
         reply: Any = None
         error: Exception | None = None

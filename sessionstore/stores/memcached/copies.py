@@ -20,7 +20,7 @@ from sessionstore.stores.base import Conflict, Deleted, Entry, Exists, Missing, 
 from sessionstore.stores.memcached import commands
 from sessionstore.stores.memcached.copying import TRIES, copied, look_at
 from sessionstore.stores.memcached.items import Held, Item, Kind, beside, ends, mark, marked
-from sessionstore.stores.memcached.membership import Places
+from sessionstore.stores.memcached.places import Places
 from sessionstore.stores.memcached.routing import Look
 from sessionstore.stores.memcached.takeover import TOMBSTONE_SECONDS, found
 from sessionstore.stores.memcached.topology import Node
@@ -120,16 +120,18 @@ def _place(home: Node, item: Item, places: Places) -> tuple[Node | None, Node | 
 
 def _added(key: bytes, item: Item, ttl: float, node: Node) -> Flow[Item | None]:
     """Store a new session's home; None: the key is taken."""
-    result = yield from commands.create(key, item.pack(), ttl, node)
-    if not isinstance(result, Exists):
-        return item._replace(cas=int(result))
-    there = yield from look_at(key, node)
-    if there is None or there.kind is not Kind.GONE:
-        return None
-    replaced = yield from commands.replace(key, item.pack(), ttl, there.cas, node)
-    if isinstance(replaced, Conflict | Missing):
-        return None
-    return item._replace(cas=int(replaced))
+    for _ in range(TRIES):
+        result: object = yield from commands.create(key, item.pack(), ttl, node)
+        if isinstance(result, Exists):
+            there = yield from look_at(key, node)
+            if there is not None and there.kind is not Kind.GONE:
+                return None
+            if there is None:
+                continue
+            result = yield from commands.replace(key, item.pack(), ttl, there.cas, node)
+        if isinstance(result, int):
+            return item._replace(cas=result)
+    raise StoreUnavailable("it changes all the time", node=node.name)
 
 
 def _conflict(

@@ -12,7 +12,7 @@ from math import ceil
 from typing import Final, NamedTuple
 
 from sessionstore.stores.base import Entry
-from sessionstore.stores.memcached.membership import Places
+from sessionstore.stores.memcached.places import Places
 from sessionstore.stores.memcached.spread import Placed
 from sessionstore.stores.memcached.topology import Node
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 from sessionstore.core.flow import Command, Flow
 from sessionstore.stores.base import Conflict, Deleted, Entry, Exists, Missing, Version
 from sessionstore.stores.memcached import commands
-from sessionstore.stores.memcached.membership import Places
+from sessionstore.stores.memcached.places import Places
 from sessionstore.stores.memcached.routing import Look
 from sessionstore.stores.memcached.topology import Node
 

@@ -17,7 +17,7 @@ from sessionstore.stores.base import Conflict, Entry, Missing
 from sessionstore.stores.memcached import commands
 from sessionstore.stores.memcached.copying import TRIES, copied, look_at
 from sessionstore.stores.memcached.items import Held, Item, Kind, beside, mark, marked
-from sessionstore.stores.memcached.membership import Places
+from sessionstore.stores.memcached.places import Places
 from sessionstore.stores.memcached.routing import Look
 from sessionstore.stores.memcached.topology import Node
 

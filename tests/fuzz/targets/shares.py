@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from sessionstore.stores.base import Entry
-from sessionstore.stores.memcached.copies import TOMBSTONE, Item, Kind
+from sessionstore.stores.memcached.items import Item, Kind
 from sessionstore.stores.memcached.notes import MOST, Note, Run, State, pack, run_from, unpack
 from tests.fuzz.source import Source
 
@@ -42,7 +42,7 @@ def stored(data: bytes) -> None:
         assert value.endswith(item.record)
         assert item.cas == 7
         # A record by itself, from before there were copies, is packed as the home that it is.
-        assert item.pack() == value or item == Item(Kind.HOME, 0, 0, 0, value, 7)
+        assert item.pack() == value or item == Item(Kind.HOME, 0, 0, 0, 0, value, 7)
         assert Item.unpack(Entry(item.pack(), 7)) == item
 
 
@@ -54,6 +54,6 @@ def seeds() -> Iterator[bytes]:
     yield b"\1\x0a1800000100\x03100\x012" + bytes(4)
     yield b"\1\x01\x31\x03100\x012" + bytes(4)
     for kind in Kind:
-        yield b"\2" + Item(kind, 1, 2, 3, b"\1record").pack()
-    yield b"\2" + TOMBSTONE[:-1]
+        yield b"\2" + Item(kind, 1, 2, 3, 4, b"\1record").pack()
+    yield b"\2" + Item(Kind.HOME, 1, 2, 3, 4, b"").buried()[:-1]
     yield b"\2\1revision 12.and a record without copies"

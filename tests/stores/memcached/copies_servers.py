@@ -12,9 +12,9 @@ from itertools import count
 from sessionstore.stores.base import Entry
 from sessionstore.stores.memcached.endpoint import Endpoint
 from sessionstore.stores.memcached.items import Item
-from sessionstore.stores.memcached.membership import Places
 from sessionstore.stores.memcached.messages import Outcome, Reply, Request, Verb
 from sessionstore.stores.memcached.notes import State
+from sessionstore.stores.memcached.places import Places, places_in
 from sessionstore.stores.memcached.topology import Node
 
 IN_USE = (State.IN, State.JOINING)
@@ -113,21 +113,8 @@ class Cluster:
         self.log.append(f"{self.step_now:4} {text}")
 
     def places(self, process: Process) -> Places:
-        look: list[Node] = []
-        make: list[Node] = []
-        others: list[Node] = []
-        for node in self.servers:
-            state = process.state(node)
-            if state is State.OUT:
-                continue
-            if len(make) == 2:
-                others.append(node)
-            else:
-                look.append(node)
-                if state is not State.JOINING:
-                    make.append(node)
-        joining = frozenset(node for node in self.servers if process.state(node) is State.JOINING)
-        return Places(tuple(look), tuple(make or look), tuple(others), self.now, joining)
+        states = {node: process.state(node) for node in self.nodes}
+        return places_in(self.nodes, states)._replace(now=self.now)
 
     def opinions(self, node: Node) -> Iterator[tuple[State, int]]:
         return ((process.states[node], process.runs[node]) for process in self.processes)

@@ -78,18 +78,13 @@ class Server:
 
 
 class Process:
-    """An application's process.
+    """An application's process."""
 
-    :param node_of: its own object for each server
-    """
-
-    def __init__(
-        self, world: World, name: str, make: Callable[..., Membership] = Membership
-    ) -> None:
+    def __init__(self, world: World, name: str) -> None:
         self.world = world
         self.name = name
         nodes = [Node(Endpoint(host=label), 1.0) for label in world.servers]
-        self.membership = make(
+        self.membership = Membership(
             Fixed(nodes),
             silence=SILENCE,
             keep_out=world.keep_out,
@@ -279,13 +274,15 @@ class World:
         for process in self.processes:
             if process.suspended or not process.membership.is_current():
                 continue
-            for label, state in process.states().items():
+            states = process.states()
+            self.left |= {label for label, state in states.items() if state >= State.LEAVING}
+            if min(states.values()) >= State.LEAVING:
+                continue  # it has nothing to go on with
+            for label, state in states.items():
                 if state is State.IN:
                     relied[label] = process
                 elif state is State.OUT:
                     without[label] = process
-                if state >= State.LEAVING:
-                    self.left.add(label)
         for label in relied.keys() & without.keys():
             names = relied[label].name, without[label].name
             raise AssertionError(f"{names[0]} relies on {label}, and {names[1]} goes without")
@@ -408,6 +405,32 @@ class World:
 
     def heal(self) -> None:
         self.cuts.clear()
+
+    def live(self) -> None:
+        """Through whatever may happen, to a good end.
+
+        :raises AssertionError: they did not agree
+        """
+        draw = self.random
+        of_a_server = [*[self.freeze] * 3, *[self.wake] * 2, self.restart, self.kill, self.flush]
+        of_a_process = [self.exit, self.suspend, self.suspend]
+        of_all = [self.heal, self.resume, self.resume, self.spawn]
+        self.pass_time(4)
+        for _ in range(draw.randrange(2, 20)):
+            label, index = draw.choice(list(self.servers)), draw.randrange(6)
+            match draw.choices("spac", (8, 3, 4, 2))[0]:
+                case "s":
+                    draw.choice(of_a_server)(label)
+                case "p":
+                    draw.choice(of_a_process)(index)
+                case "a":
+                    draw.choice(of_all)()
+                case _:
+                    self.cut(index, label)
+            self.pass_time(draw.choice((1, 4, 12)) * draw.random() + 0.05)
+        self.recover()
+        for process in self.processes:
+            assert set(process.states().values()) == {State.IN}, (process.name, process.states())
 
     def recover(self) -> None:
         """Everything works again, and nobody is out for good."""
