@@ -14,7 +14,7 @@ from sessionstore.core.flow import Command, Flow
 from sessionstore.stores.base import Conflict, Deleted, Entry, Exists, Missing
 from sessionstore.stores.memcached import copies
 from sessionstore.stores.memcached.items import Held, Item, Kind, mark
-from sessionstore.stores.memcached.messages import Request, Verb
+from sessionstore.stores.memcached.messages import Outcome, Request, Verb
 from sessionstore.stores.memcached.routing import Look
 from sessionstore.stores.memcached.topology import Node
 from tests.concurrency.history import PENDING, Operation
@@ -38,6 +38,8 @@ class Task:
     waits: Command[Any] | None = None
     sent: bool = False
     again: bool = False
+    adds: bool = False
+    """Whether it has just added a copy, and not looked at the home since."""
 
 
 def number_of(record: bytes) -> int:
@@ -69,6 +71,8 @@ class World(Cluster):
         self.bare = False
         """Whether a tombstone was lost. Who was adding a copy just then finds out afterwards, and
         so must live to do it: see docs/memcached.md."""
+        self.unsure = False
+        """Whether somebody did not: what was added may be older than the home."""
         self.gone = False
         """Whether somebody has not found it."""
 
@@ -122,7 +126,7 @@ class World(Cluster):
             return
         node: Any = command.route
         if not task.sent:
-            if task.process.state(node) not in IN_USE:
+            if task.process.state(node) not in IN_USE and not self.bare:
                 self._throw(task, StoreUnavailable(f"{node.name} is left out"))
             else:
                 task.sent = True
@@ -133,7 +137,10 @@ class World(Cluster):
             return
         reply = server.reply(command.request, self.now)
         self.say(f"{self._who(task)}: {self._what(command)} -> {reply.outcome.name}")
-        task.sent = False
+        task.sent, task.adds = (
+            False,
+            command.request.verb is Verb.ADD and reply.outcome is Outcome.OK,
+        )
         self._advance(task, command.decode(reply))
 
     def _what(self, command: Command[Any]) -> str:
@@ -159,6 +166,7 @@ class World(Cluster):
         else:
             self.stray.append((node, self.servers[node].run, command.request))
             self.say(f"{self._who(task)}: {self._what(command)} is under way for long")
+        self.unsure = self.unsure or command.request.verb is Verb.ADD
         task.sent = False
         kind = OutcomeUnknown if command.write else StoreUnavailable
         self._throw(task, kind("no reply", node=node.name))
@@ -183,6 +191,7 @@ class World(Cluster):
             self._failed(task, error)
 
     def _throw(self, task: Task, error: StoreError) -> None:
+        self.unsure = self.unsure or task.adds
         try:
             task.waits = task.flow.throw(error)
         except StopIteration as stop:
@@ -194,10 +203,12 @@ class World(Cluster):
         """Its process is killed, or it is cancelled."""
         if self.bare:
             return
+        self.unsure = self.unsure or task.adds
         self.tick()
         command = task.waits
         if command is not None and task.sent:
             node: Any = command.route
+            self.unsure = self.unsure or command.request.verb is Verb.ADD
             self.stray.append((node, self.servers[node].run, command.request))
         self.tasks.remove(task)
         self.say(f"{self._who(task)} is abandoned")
@@ -312,7 +323,7 @@ class World(Cluster):
         safe = self.may_be_lost()
         if self.bare and not quiet:
             return
-        if not safe and not (hard and quiet and self.servers[node].answers):
+        if not safe and not (hard and quiet and not self.unsure and self.servers[node].answers):
             return
         if how == "freeze" and all(run < self.servers[node].run for _, run in self.opinions(node)):
             return  # that it was empty must be known to somebody: see docs/memcached.md

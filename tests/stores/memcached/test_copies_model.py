@@ -258,7 +258,7 @@ def check(world: World) -> None:
 
 @pytest.mark.once
 @given(choices=st.binary(min_size=60, max_size=500))
-@settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=800, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_happens_in_whatever_order(choices: bytes) -> None:
     check(simulate(choices))
 
