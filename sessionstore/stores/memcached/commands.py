@@ -4,7 +4,8 @@
 
 A version is the item's CAS number, which the server counts up with every write of any item. It
 begins anew when the server is restarted, but so does the server's content, and no session is ever
-created a second time under the same key.
+created a second time under the same key. With ``copies=2`` one comes back to a restarted server:
+docs/memcached.md says what that gives up.
 """
 
 from __future__ import annotations

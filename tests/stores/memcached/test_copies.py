@@ -119,17 +119,16 @@ def test_the_home_is_lost_and_comes_back_empty(servers: Servers, how: str) -> No
     lost, second, third = servers.order(store, key)
     while servers.order(store, ended) != [lost, second, third]:
         ended = new_key(store)
-    for each in (key, ended):
-        carry(store, how, store.create(each, record(b"0"), 60))
+    for one in (key, ended):
+        carry(store, how, store.create(one, record(b"0"), 60))
     assert carry(other, how, other.load(key)) is not None
     servers.kill(lost)
 
-    found: Entry | None = settled(store, how, lambda: store.load(key))
-    assert found is not None
-    assert found.value == record(b"0")
-    version = settled(store, how, lambda: store.replace(key, record(b"1"), 60, found.version))
+    entry: Entry = settled(store, how, partial(store.load, key))
+    assert entry.value == record(b"0")
+    version = settled(store, how, partial(store.replace, key, record(b"1"), 60, entry.version))
     assert not isinstance(version, Conflict | Missing)
-    found = settled(other, how, lambda: other.load(key))
+    found = settled(other, how, partial(other.load, key))
     assert found == Entry(record(b"1"), version)
     assert settled(other, how, lambda: other.delete(ended)) == Deleted()
     assert carry(store, how, store.load(ended)) is None
