@@ -57,7 +57,7 @@ def _is_confirmed(key: bytes, held: Held, ttl: float, cas: int, node: Node) -> F
         yield from commands.delete(key, cas, node)
     elif _is_home(home, item) and home.number > item.number:
         # Nobody may take this one for the newest, if the home is lost.
-        ttl += home.ends - item.ends
+        ttl = max(ttl + home.ends - item.ends, 1)
         yield from commands.replace(key, home.copied(), ttl, cas, node)
     return _is_home(home, item) or _was_destroyed(home, item)
 

@@ -17,6 +17,7 @@ from sessionstore.stores.memcached.spread import Placed
 from sessionstore.stores.memcached.topology import Node
 
 _HEADER: Final = struct.Struct("!cIIII")
+_MOST: Final = 0xFFFFFFFF
 
 
 class Kind(enum.Enum):
@@ -52,7 +53,8 @@ class Item(NamedTuple):
 
     def pack(self) -> bytes:
         """Its bytes."""
-        head = _HEADER.pack(self.kind.value, self.term, self.number, self.copy, self.ends)
+        term, number = self.term & _MOST, self.number & _MOST
+        head = _HEADER.pack(self.kind.value, term, number, self.copy, self.ends)
         return head + self.record
 
     def copied(self) -> bytes:
@@ -111,4 +113,4 @@ def beside(home: Node, places: Places) -> Node | None:
 
 def ends(places: Places, ttl: float) -> int:
     """When an item ends that is stored now."""
-    return min(ceil(places.now + ttl), 0xFFFFFFFF)
+    return min(ceil(places.now + ttl), _MOST)

@@ -290,6 +290,20 @@ def test_what_a_session_manager_makes_of_that(servers: Servers) -> None:
         manager.commit(session)
 
 
+def test_a_count_that_is_full_is_no_error(servers: Servers) -> None:
+    """Whoever reaches an open server may have put it there."""
+    store = servers.open()
+    key = new_key(store)
+    home = servers.order(store, key)[0]
+    alone = memcached(home.url, prefix=servers.prefix)
+    full = Item(Kind.HOME, 2**32 - 1, 2**32 - 1, 2**32 - 1, 2**32 - 1, record(b"0"))
+    carry(alone, "sync", alone.create(key, full.pack(), 60))
+    entry = carry(store, "sync", store.load(key))
+    assert entry is not None
+    carry(store, "sync", store.replace(key, record(b"1"), 60, entry.version))
+    alone.close()
+
+
 # -- what it costs --
 
 
