@@ -11,6 +11,7 @@ from sessionstore.core.flow import Command, Flow, T, run
 from sessionstore.stores.base import Store
 from sessionstore.stores.memcached import commands
 from sessionstore.stores.memcached.copies import Item, Kind
+from sessionstore.stores.memcached.membership import Places
 from sessionstore.stores.memcached.routing import Look
 from sessionstore.stores.memcached.topology import Node
 from tests.model.stepping import ONE_COMMAND
@@ -79,7 +80,7 @@ class TwoCopies:
             at_once(self._store, commands.delete(key, None, node))
 
     def _nodes(self, key: bytes) -> Iterator[Node]:
-        places = at_once(self._store, _alone(Command(Look.PLACES, key=key)))
+        places: Places = at_once(self._store, _alone(Command(Look.PLACES, key=key)))
         yield from places.look
         yield from places.others
 

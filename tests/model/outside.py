@@ -112,9 +112,7 @@ class Outside(RuleBasedStateMachine):
             "keep_empty": keep_empty,
             "on_unavailable": "anonymous" if anonymous else "error",
         }
-        self.world = World(
-            self._store, settings, patient=patient, phase=phase, behind=self._behind
-        )
+        self.world = World(self._store, settings, patient=patient, phase=phase, behind=self._behind)
         return multiple(*[self._signed_up(user) for user in users])
 
     def _signed_up(self, user: str | None) -> str:
@@ -204,3 +202,4 @@ class Outside(RuleBasedStateMachine):
                 self.world.oracle.current(handle)
             if self._met is not None:
                 self._met.update(self.world.met)
+                self._met.update(runs=1, commands=len(self.world.store.verbs))

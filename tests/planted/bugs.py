@@ -378,7 +378,7 @@ def refusal_is_gone(patch: pytest.MonkeyPatch) -> None:
     """Memcached refuses a compare-and-set, and nobody asks what is there: it must be gone."""
 
     def hasty(key: bytes, route: object) -> Flow[Conflict | Missing]:
+        yield from ()
         return Missing()
-        yield
 
     patch.setattr(commands, "_current", hasty)
