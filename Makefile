@@ -2,7 +2,7 @@
 # PYTHON=python3.13 chooses the Python that .venv is made with.
 export PYTHON
 
-.PHONY: help demo test check matrix drill soak fuzz docs clean
+.PHONY: help demo test check matrix drill soak fuzz bench docs clean
 
 help: ## what there is
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -24,6 +24,9 @@ fuzz: ## each parser for ten minutes, coverage-guided (ARGS="--only token --seco
 
 soak: ## ten minutes of users, faults and restarts; invariants and leaks are checked (ARGS="--store NAME")
 	@scripts/soak $(ARGS)
+
+bench: ## speed beside every peer, some minutes on a quiet machine (ARGS="--quick", "--only requests")
+	@scripts/bench $(ARGS)
 
 check: ## ruff, mypy, import-linter, docs
 	@scripts/check

@@ -129,6 +129,8 @@ def test_what_the_witness_saw_is_excused() -> None:
     assert misses(sample(15, 500), stalls=[stall])
     assert not misses(sample(11, took=1.2), lags=[lag])
     assert misses(sample(11, took=1.7), lags=[lag])
+    frozen = Window(11, 14.5)
+    assert misses(sample(15), stalls=[frozen]), "that was the fault, and not the machine"
     assert misses(sample(14), lags=[Window(13, 14)]), "that is no reason for a 503"
 
 

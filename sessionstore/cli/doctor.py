@@ -134,8 +134,20 @@ def _heard_of(store: Store) -> Sequence[NodeHealth]:
 
 
 def _unwell(nodes: Sequence[NodeHealth]) -> list[Finding]:
-    """Servers that are not asked for sessions, or were not now: sentinels, replicas."""
-    return [
+    """Servers that are not asked for sessions, or were not now: sentinels, replicas, and what
+    was left out."""
+    kept_out = [
+        Finding(
+            "kept-out",
+            Severity.WARNING,
+            f"{node.node} answers and is not used: it was silent for a while, the next server has"
+            " its share of the sessions, and what it holds may have been ended since.",
+            "Restart it, or flush it (flush_all): then it is taken back by itself.",
+        )
+        for node in nodes
+        if node.kept_out
+    ]
+    return kept_out + [
         Finding(
             "unwell",
             Severity.WARNING,

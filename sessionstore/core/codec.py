@@ -57,26 +57,55 @@ IMMUTABLE: Final = frozenset(
 )
 """Types whose values cannot change in place, so that the same object is the same value."""
 
-_STORABLE: Final = IMMUTABLE | {dict, list, tuple, set, frozenset}
+_NESTING: Final = frozenset({dict, list, tuple, set, frozenset})
+_STORABLE: Final = IMMUTABLE | _NESTING
+_BUFFERS: Final = frozenset({bytearray, memoryview})
 _NATIVE: Final = frozenset({type(None), bool, int, float, str, bytes})
 _BIN_MARKER: Final = re.compile(rb"[\xc4-\xc6]")
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_]\w*")
 
 
-def encode(value: Any, path: str = "value") -> bytes:
+def encode(value: Any, name: object = "value") -> bytes:
     """Encode one value.
 
-    :param path: how an error names the value
+    :param name: how an error calls it: an attribute's name
     :raises UnstorableValue: if it would not come back the same
     """
     try:
         packed = ormsgpack.packb(value, default=_Extend(), option=_OPTIONS)
     except TypeError:  # includes ormsgpack.MsgpackEncodeError
-        return _encode_exactly(value, path)
-    if type(value) is not bytes and type(value) is not str and _BIN_MARKER.search(packed):
-        # ormsgpack writes bytearray and memoryview as bytes: they would come back as bytes.
-        return _encode_exactly(value, path)
+        return _encode_exactly(value, written(name))
+    # ormsgpack writes bytearray and memoryview as bytes: they would come back as bytes. Where no
+    # byte looks as if bytes began there, it has not; in a few hundred numbers one always does.
+    if type(value) is not str and _BIN_MARKER.search(packed) and _has_buffer(value):
+        return _encode_exactly(value, written(name))
     return packed
+
+
+def _has_buffer(value: Any) -> bool:
+    """Whether a value that could be encoded has a bytearray or a memoryview in it."""
+    pending: list[Any] = [(value,)]
+    while pending:
+        container = pending.pop()
+        items = container.values() if type(container) is dict else container
+        kinds = set(map(type, items))
+        if not kinds.isdisjoint(_BUFFERS):
+            return True
+        if not kinds.isdisjoint(_NESTING):
+            pending += [item for item in items if type(item) in _NESTING]
+    return False
+
+
+def written(key: object, how: Callable[[object], str] = str) -> str:
+    """A key as errors show it.
+
+    >>> written("cart"), written((1, 2)), written("a b", repr)
+    ('cart', '(1, 2)', "'a b'")
+    """
+    try:
+        return how(key)
+    except ValueError:  # an integer of more digits than Python writes
+        return f"<{type(key).__name__}>"
 
 
 def decode(data: bytes) -> Any:
@@ -220,17 +249,13 @@ def _exact_dict(value: dict[Any, Any], path: str, depth: int) -> Any:
             result[_exact(key, f"{path} (a key)", depth)] = _exact(item, where, depth)
         return result
     pairs = [
-        [_exact(key, f"{path} (a key)", depth), _exact(item, f"{path}[{_shown(key)}]", depth)]
+        [
+            _exact(key, f"{path} (a key)", depth),
+            _exact(item, f"{path}[{written(key, repr)}]", depth),
+        ]
         for key, item in value.items()
     ]
     return ormsgpack.Ext(Tag.DICT, _pack_exact(pairs))
-
-
-def _shown(key: Any) -> str:
-    try:
-        return repr(key)
-    except ValueError:  # an integer of more digits than Python writes
-        return f"<{type(key).__name__}>"
 
 
 def _exact_scalar(value: Any, path: str) -> Any:

@@ -88,7 +88,7 @@ class Request:
         """What this request itself set: all that a session begins with."""
         changed = self.intent.delta.changed
         return {
-            name: changed[name] if name in changed else codec.encode(self.values[name], str(name))
+            name: changed[name] if name in changed else codec.encode(self.values[name], name)
             for name in self.values
             if name in self.intent.kept
         }

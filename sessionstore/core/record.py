@@ -194,5 +194,7 @@ def _to_ms(seconds: float) -> int:
 
 
 def _largest(attributes: dict[str, bytes]) -> tuple[tuple[str, int], ...]:
-    sizes = sorted(((len(data), str(name)) for name, data in attributes.items()), reverse=True)
+    sizes = sorted(
+        ((len(data), codec.written(name)) for name, data in attributes.items()), reverse=True
+    )
     return tuple((name, size) for size, name in sizes[:_LARGEST])

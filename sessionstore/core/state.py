@@ -242,7 +242,7 @@ class State:
                 and type(value) in codec.IMMUTABLE
             ):
                 continue
-            data = codec.encode(value, str(name))
+            data = codec.encode(value, name)
             if data != before:
                 delta.changed[name] = data
         delta.removed = baseline.keys() - values.keys()

@@ -39,6 +39,8 @@ _FLASKS: Final = (
         for name in ("NAME", "DOMAIN", "PATH", "SECURE", "SAMESITE", "PARTITIONED")
     ),
 )
+_READ: Final = (*_NAMES, *_FLASKS)
+_UNCHANGING: Final = frozenset({type(None), bool, int, float, str, bytes, timedelta})
 
 
 class Settings(NamedTuple):
@@ -79,7 +81,9 @@ class SettingsReader:
 
         :raises ConfigurationError: saying what to change
         """
-        values = tuple([_frozen(app.config.get(name)) for name in (*_NAMES, *_FLASKS)])
+        # For every request: of most settings one look at the type must do.
+        found = map(app.config.get, _READ)
+        values = tuple([each if type(each) in _UNCHANGING else _frozen(each) for each in found])
         last = self._last
         if last is None or last[0] != values:
             last = self._last = (values, self._resolve(app))

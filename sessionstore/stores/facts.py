@@ -131,6 +131,8 @@ class MemcachedFacts(Facts):
     :param turned_away: connections that it did not take, because there were too many
     :param flushable: whether any client may delete everything (``flush_all``)
     :param uptime: seconds since it was started, empty
+    :param hits: how many loads since then have found an item
+    :param misses: how many have not
     """
 
     link: Link = field(default_factory=lambda: Link("unix"))
@@ -146,6 +148,8 @@ class MemcachedFacts(Facts):
     turned_away: int | None = None
     flushable: bool | None = None
     uptime: int | None = None
+    hits: int | None = None
+    misses: int | None = None
 
 
 @dataclass(frozen=True)

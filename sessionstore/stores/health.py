@@ -25,7 +25,9 @@ class NodeHealth:
     :param available: whether requests are sent to it; if not, one of them is its probe now and then
     :param answered: whether it has ever answered this process
     :param failing: seconds since it stopped answering; 0 while it answers, or was never asked
-    :param error: what was seen last, while it is failing
+    :param error: what was seen last, while it is failing; or why else it is not used
+    :param kept_out: whether it answers and is not used all the same, because what it holds may be
+        out of date (Memcached with ``failover=next``)
     """
 
     node: str
@@ -34,6 +36,7 @@ class NodeHealth:
     answered: bool = False
     failing: float = 0.0
     error: str | None = None
+    kept_out: bool = False
 
 
 class Breaker:

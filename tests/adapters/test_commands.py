@@ -12,7 +12,7 @@ import redis
 from tests.adapters.conftest import Counting, MakeSite
 from tests.support.calling import COOKIE
 from tests.support.records import rewrite
-from tests.support.sites import Site, begun
+from tests.support.sites import Browser, DjangoSite, Site, StarletteSite, begun
 
 LOAD = {"get": 1}
 LUA_INSIDE = {"getrange", "get", "set", "del", "exists", "pttl", "pexpire"}
@@ -90,6 +90,37 @@ def test_writes_two(
     assert commands["evalsha"] == expected - 1, commands
     assert "eval" not in commands
     assert total(commands, loads=1) == expected, commands
+
+
+def test_djangos_cycle_key_writes_at_once(store_url: str, counting: Counting) -> None:
+    """So a login there is three: what the login itself sets is written at the end."""
+
+    def log_in(session: Any) -> None:
+        session.cycle_key()
+        session["_auth_user_id"] = "1"
+
+    site = DjangoSite(store_url)
+    try:
+        browser = begun(site, a=1)
+        browser.do(lambda session: session.update({"a": 2}))  # the script is loaded
+        with counting() as commands:
+            browser.do(log_in)
+    finally:
+        site.close()
+    assert total(commands, loads=1) == 3, commands
+
+
+def test_loading_by_hand_unused_no_command(store_url: str, counting: Counting) -> None:
+    """Where an ASGI application asks for it, it costs as little as in the other two."""
+    sites = [StarletteSite(store_url), StarletteSite(store_url, load="manual")]
+    try:
+        browser = Browser(sites[1], begun(sites[0], a=1).cookie)
+        with counting() as commands:
+            browser.do(lambda session: None)
+    finally:
+        for site in sites:
+            site.close()
+    assert commands == {}
 
 
 def test_read_and_touch_two(

@@ -19,11 +19,12 @@ import pytest
 
 from sessionstore.stores.redis import RedisStore
 from sessionstore.testing import FaultProxy
+from sessionstore.testing.forwarding import Fault
 from sessionstore.testing.lifecycle import forked, in_threads
 from tests.adapters.conftest import SITES
 from tests.planted import bugs
 from tests.support.calling import run_in_thread
-from tests.support.cancelling import Interrupted, cancelling, interrupted_after
+from tests.support.cancelling import Interrupted, cancelling, interruptible
 from tests.support.servers import RedisServer
 from tests.support.sites import AsyncDjangoSite, AsyncSite, Browser, Site, begun
 
@@ -112,16 +113,27 @@ def test_row25_a_request_cancelled_at_every_await_leaves_its_reply_to_nobody(
 
 
 @blocking
+@pytest.mark.parametrize(
+    ("command", "fault"), [(b"GET", "slices"), (b"GET", "stalled"), (b"EVALSHA", "stalled")]
+)
 def test_row25_an_interrupted_worker_leaves_its_reply_to_nobody(
-    site: Site, proxy: FaultProxy
+    site: Site, proxy: FaultProxy, command: bytes, fault: Fault
 ) -> None:
     """What a cancelled task is to blocking code: a worker's timeout raises out of nowhere."""
     victim, other = users(site, 2)
-    proxy.delay = 0.002
-    for pause in (0.004, 0.008, 0.016, 0.032, 0.064):
-        proxy.fault = "slices"
-        with pytest.raises(Interrupted), interrupted_after(pause):
-            victim.get(visit)
+    proxy.matching, proxy.delay = command, 0.005
+    for seconds in (0.05, 0.1):  # somewhere in the reply, or after its first half
+        with interruptible() as interrupt_in:
+
+            def action(session: Any, seconds: float = seconds) -> None:
+                if command == b"EVALSHA":
+                    visit(session)  # what follows is the save
+                interrupt_in(seconds)
+                visit(session)
+
+            proxy.fault = fault
+            with pytest.raises(Interrupted):
+                victim.get(action)
         proxy.fault = ""
         assert [other.do(visit), victim.do(who), other.do(visit)] == [1, 0, 1]
     assert isinstance(site.store, RedisStore)

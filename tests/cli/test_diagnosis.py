@@ -234,6 +234,8 @@ CACHE = MemcachedFacts(
     turned_away=0,
     flushable=True,
     uptime=90_000,
+    hits=98,
+    misses=2,
 )
 
 
@@ -242,6 +244,7 @@ def test_a_memcached_server_as_it_should_be() -> None:
         "version": OK,
         "eviction": OK,
         "memory": OK,
+        "hit-rate": OK,
         "item-size": OK,
         "persistence": NOTE,  # it is its nature
         "transport": OK,
@@ -260,6 +263,7 @@ def test_a_memcached_server_as_it_should_be() -> None:
         ({"sampled": 0}, "memory", OK, "(a probe, as there are none)"),
         ({"used": 95 * 2**20}, "memory", WARNING, "A full server logs users out"),
         ({"session_bytes": None}, "memory", OK, "(80%)."),
+        ({"hits": 999, "misses": 1}, "hit-rate", OK, "99.9% of 1,000 loads have found"),
         ({"item_size": 128 * 1024}, "item-size", WARNING, "Raise -I, or lower max_size"),
         ({"uptime": 3 * 86_400}, "persistence", NOTE, "has been up for 3 days"),
         ({"uptime": 10**19}, "persistence", NOTE, "has been up for 115740740740740 days"),

@@ -306,6 +306,7 @@ def test_an_open_memcached_server(invoke: Invoke, memcached: str) -> None:
         "version": "ok",
         "eviction": "ok",
         "memory": "ok",
+        "hit-rate": "ok",
         "item-size": "ok",
         "transport": "ok",
     }

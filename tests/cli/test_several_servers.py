@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -11,7 +12,11 @@ from click.testing import CliRunner, Result
 from sessionstore.cli.app import cli
 from sessionstore.cli.diagnosis import Finding, Severity
 from sessionstore.cli.doctor import together
+from sessionstore.stores.base import DEFAULT_PREFIX
+from sessionstore.stores.memcached.notes import Note, State, pack
+from sessionstore.stores.memcached.notes import Run as Content
 from tests.support.configuration_endpoint import DiscoveredCluster, run_discovered_cluster
+from tests.support.memcached_servers import MemcachedServer, run_memcached_ring
 from tests.support.redis_topologies import RedisCluster, SentinelGroup, run_cluster, run_sentinel
 
 pytestmark = pytest.mark.once
@@ -145,3 +150,36 @@ def test_nobody_says_which_servers_there_are(run: Run, scheme: str) -> None:
     found = findings(run("doctor", "--json", f"{scheme}://no-such-host.invalid?timeout=0.5"))
     (what,) = found["unusable"]
     assert what.startswith("The store cannot be reached")
+
+
+def say(server: MemcachedServer, words: bytes) -> str:
+    """To memcached on a TCP port, past everything that is tested."""
+    assert isinstance(server.address, tuple)
+    with socket.create_connection(server.address, timeout=10) as connection:
+        connection.sendall(words + b"\r\nquit\r\n")
+        return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+
+
+def test_a_memcached_server_that_is_kept_out(run: Run) -> None:
+    """A command that has just begun knows it: the others have noted it."""
+    with run_memcached_ring(2) as ring:
+        url = f"{ring.url}?failover=next&timeout=5"
+        assert "kept-out" not in findings(run("doctor", "--json", url))
+        stats = dict(line.split()[1:3] for line in say(ring.servers[0], b"stats").splitlines()[:-1])
+        name = ring.servers[0].url.removeprefix("memcached://")
+        content = Content(int(stats["time"]) - int(stats["uptime"]))
+        notes = pack({name: Note(content, 0, State.OUT, content.started)})
+        words = b"set %b:servers 0 0 %d\r\n%b" % (DEFAULT_PREFIX.encode(), len(notes), notes)
+        assert say(ring.servers[1], words) == "STORED\r\n"
+        found = findings(run("doctor", "--json", url))
+        (what,) = found["kept-out"]
+        assert what.startswith(f"{name} answers and is not used")
+        assert "unusable" not in found
+        assert run("doctor", url).exit_code == 1
+        result = run("ping", url)
+        assert result.exit_code == 0, "sessions do not need it"
+        assert "it is kept out" in result.stdout
+        document = json.loads(run("ping", "--json", url).stdout)
+        assert [bool(node["error"]) for node in document["nodes"]] == [True, False]
+        say(ring.servers[0], b"flush_all")
+        assert "kept-out" not in findings(run("doctor", "--json", url))

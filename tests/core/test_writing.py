@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sessionstore import (
@@ -11,7 +13,9 @@ from sessionstore import (
     OutcomeUnknown,
     Session,
     SessionGone,
+    SessionTooLarge,
     StoreUnavailable,
+    UnstorableValue,
 )
 from sessionstore.core.state import Lifetime, Status
 from sessionstore.core.verbs import Exists
@@ -35,6 +39,21 @@ def test_a_new_session_gets_a_handle_and_a_secret_that_nobody_chose() -> None:
     one, two = world.begin(a=1), world.begin(a=1)
     assert one[:16] != two[:16]
     assert one[17:60] != two[17:60]
+
+
+def test_an_attribute_may_be_named_by_an_integer_that_python_writes_no_digits_of() -> None:
+    """sys.set_int_max_str_digits(): by default, 4300."""
+    name: Any = 10**5000
+    world = World(max_size=3000, compression="none")
+
+    def named(value: object) -> str:
+        return token_of(world.request(None, lambda session: session.__setitem__(name, value)))
+
+    assert world.open(named([1, b"2"])) == {name: [1, b"2"]}
+    with pytest.raises(UnstorableValue, match="session value <int> cannot be stored"):
+        named(object())
+    with pytest.raises(SessionTooLarge, match="'<int>'"):
+        named(b"x" * 3000)
 
 
 @pytest.mark.parametrize("step", [loses_reply, loses_command])

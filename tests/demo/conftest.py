@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def run_demo(directory: Path, **env: str) -> Iterator[HttpServer]:
         return start_demo(directory, PORT=str(port), **env)
 
     with on_free_port(start, _answers) as (port, child):
-        yield HttpServer(f"http://127.0.0.1:{port}", child)
+        yield HttpServer(f"http://127.0.0.1:{port}", child, partial(_answers, port))
 
 
 def _answers(port: int) -> bool:
@@ -78,7 +79,7 @@ def sqlite_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
     # A busy machine may take its time: what a deadline does is tested elsewhere.
     with run_demo(file.parent, SESSIONSTORE_URL=f"sqlite:///{file}?timeout=5") as server:
-        yield Demo(server.url, server.child, hold_writes)
+        yield Demo(server.url, server.child, server.answers, hold_writes)
 
 
 @pytest.fixture(scope="session")
@@ -100,7 +101,7 @@ def redis_demo(
 
     url = f"{redis_server.url}?timeout=5&prefix=demo-{uuid.uuid4().hex[:12]}"
     with run_demo(tmp_path_factory.mktemp("demo"), SESSIONSTORE_URL=url) as server:
-        yield Demo(server.url, server.child, hold_writes)
+        yield Demo(server.url, server.child, server.answers, hold_writes)
 
 
 @pytest.fixture(params=["sqlite", "redis"])

@@ -10,8 +10,13 @@ from typing import Protocol
 from sessionstore.core.flow import Command, Flow, T, run
 from sessionstore.stores.base import Store
 from sessionstore.stores.memcached import commands
+<<<<<<< HEAD
 from sessionstore.stores.memcached.copies import Item, Kind
 from sessionstore.stores.memcached.membership import Places
+=======
+from sessionstore.stores.memcached.items import Item, Kind
+from sessionstore.stores.memcached.places import Places
+>>>>>>> main
 from sessionstore.stores.memcached.routing import Look
 from sessionstore.stores.memcached.topology import Node
 from tests.model.stepping import ONE_COMMAND
@@ -70,7 +75,7 @@ class TwoCopies:
             if item.kind is Kind.HOME:
                 return item.record
             copies.append(item)
-        return max(copies, key=lambda copy: copy.number).record if copies else None
+        return max(copies, key=lambda copy: copy.rank).record if copies else None
 
     def lose(self, key: bytes, what: Lose) -> None:
         """Items, without a tombstone."""

@@ -43,7 +43,9 @@ def main() -> int:
 
 def _soak(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
-    settings = Settings(seconds=options.seconds, rate=options.rate, seed=seed)
+    settings = Settings(
+        seconds=options.seconds, rate=options.rate, margin=options.margin, seed=seed
+    )
     console.rule(f"{options.store}, {settings.seconds:.0f} s, --seed {seed}")
     progress = Progress(settings.seconds)
     with Live(console=console, get_renderable=progress.line, refresh_per_second=1):
@@ -101,6 +103,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--rate", type=float, default=defaults.rate, help="requests a second (%(default)s)"
+    )
+    parser.add_argument(
+        "--margin",
+        type=float,
+        default=defaults.margin,
+        help="seconds that a busy machine may add to a deadline (%(default)s)",
     )
     parser.add_argument("--seed", type=int, help="of a run to be repeated, as far as may be")
     parser.add_argument("--json", type=Path, metavar="FILE", help="everything, to look into")

@@ -20,7 +20,7 @@ from tests.support.figures import Window
 from tests.support.http_servers import HttpServer
 from tests.support.network import mend
 
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 """Seconds until an app must be whole again."""
 
 

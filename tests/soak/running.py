@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import psycopg
 import redis
 
 from tests.soak import flatness, sites
@@ -132,7 +133,7 @@ class Soak:
         await asyncio.sleep(whole * SETTLES)
         counted = time.monotonic()
         while time.monotonic() < began + whole:
-            with suppress(redis.RedisError):
+            with suppress(redis.RedisError, psycopg.Error):
                 count = await asyncio.to_thread(self.ground.connections)
                 self.connections.append((time.monotonic(), count))
             await asyncio.sleep(whole / 8)

@@ -45,6 +45,8 @@ def _gunicorn(app: str, workers: int, *options: str, threads: int = THREADS) -> 
 
 def _uvicorn(app: str, workers: int) -> Kind:
     more = ["--timeout-keep-alive", KEEP, "--timeout-graceful-shutdown", "5"]
+    # A worker that takes longer to start is not taken into service.
+    more += ["--timeout-worker-healthcheck", "30"]
     return Kind(
         workers,
         lambda env: serve_asgi(app, workers=workers, env=env, ready="/ready", options=more),

@@ -7,7 +7,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -114,17 +114,20 @@ def postgresql(tell: Tell) -> Iterator[Ground]:
     with run_postgres("synchronous_commit=on") as server:
         parts = urlsplit(server.url)
         assert parts.port is not None
-        with FaultProxy(("127.0.0.1", parts.port)) as proxy:
+        with (
+            FaultProxy(("127.0.0.1", parts.port)) as proxy,
+            closing(PostgresClient(server.url)) as beside,
+            closing(PostgresClient(server.url)) as witness,
+        ):
             processes = partial(descendants, server.child.process.pid)
             faults = [
                 *of_the_network(proxy),
                 Fault("store: stopped (SIGSTOP)", partial(_stop, processes)),
-                Fault("store: clients thrown out", partial(_throw_out, server)),
+                Fault("store: clients thrown out", partial(_throw_out, beside)),
                 Fault("store: crashed and restarted", partial(_crash, server, parts.port)),
             ]
             url = server.url.replace(parts.netloc.rpartition("@")[2], proxy.address)
-            ask = partial(_ask_postgres, server, "SELECT 1")
-            yield Ground(url, faults, lambda: len(_postgres_clients(server)), ask, 1.0)
+            yield Ground(url, faults, beside.count, partial(witness.ask, "SELECT 1"), 1.0)
 
 
 STORES: Final[dict[str, Callable[[Tell], AbstractContextManager[Ground]]]] = {
@@ -196,24 +199,43 @@ def _signal(pids: Iterable[int], number: signal.Signals) -> None:
 # -- PostgreSQL --
 
 
-def _ask_postgres(server: PostgresServer, query: str) -> list[Any]:
-    dsn = server.url.replace("+psycopg", "")
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        return connection.execute(query).fetchall()
-
-
 _CLIENTS: Final = (
-    "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    "FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name <> 'soak'"
 )
 
 
-def _postgres_clients(server: PostgresServer) -> list[Any]:
-    return _ask_postgres(server, f"SELECT pid {_CLIENTS}")
+class PostgresClient:
+    """The soak's own, on one connection as long as that lasts.
+
+    :param url: of SQLAlchemy's kind
+    """
+
+    def __init__(self, url: str) -> None:
+        self._dsn = url.replace("+psycopg", "")
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def ask(self, query: str) -> list[Any]:
+        """The rows of the answer; on another connection, if the server has ended this one."""
+        if self._connection is not None:
+            with suppress(psycopg.OperationalError):
+                return self._connection.execute(query).fetchall()
+            self._connection.close()
+        self._connection = psycopg.connect(self._dsn, autocommit=True, application_name="soak")
+        return self._connection.execute(query).fetchall()
+
+    def count(self) -> int:
+        """How many other clients there are."""
+        return int(self.ask(f"SELECT count(*) {_CLIENTS}")[0][0])
+
+    def close(self) -> None:
+        """End it."""
+        if self._connection is not None:
+            self._connection.close()
 
 
-def _throw_out(server: PostgresServer, draw: random.Random) -> Window:
+def _throw_out(client: PostgresClient, draw: random.Random) -> Window:
     began = time.monotonic()
-    _ask_postgres(server, f"SELECT pg_terminate_backend(pid) {_CLIENTS}")
+    client.ask(f"SELECT pg_terminate_backend(pid) {_CLIENTS}")
     return Window(began, time.monotonic())
 
 

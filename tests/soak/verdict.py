@@ -66,16 +66,17 @@ class Outcome:
     @property
     def outside(self) -> list[Sample]:
         """Errors that no fault explains."""
-        return [each for each in self.errors if not self._excused(each)]
+        stalls = self.unasked
+        return [each for each in self.errors if not self._excused(each, stalls)]
 
-    def _excused(self, sample: Sample) -> bool:
+    def _excused(self, sample: Sample, stalls: Sequence[Window]) -> bool:
         for strike in self.strikes:
             if strike.window is None or not strike.window.excuses(sample):
                 continue
             # A store's fault is no excuse for silence, and an app's is one for nothing else.
             if strike.fault.site == (None if sample.status else sample.site):
                 return True
-        return sample.status == 503 and any(each.excuses(sample) for each in self.stalls)
+        return sample.status == 503 and any(each.excuses(sample) for each in stalls)
 
     @property
     def late(self) -> list[Sample]:
@@ -102,8 +103,12 @@ class Outcome:
 
     @property
     def unasked(self) -> list[Window]:
-        """Stalls beside all faults."""
-        windows = [Window(strike.began, strike.ended) for strike in self.strikes]
+        """Stalls that no fault of the server's has to do with."""
+        windows = [
+            Window(strike.began, strike.ended)
+            for strike in self.strikes
+            if strike.fault.site is None and strike.window is not None
+        ]
         return [
             stall
             for stall in self.stalls

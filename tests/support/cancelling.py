@@ -61,14 +61,24 @@ class Interrupted(BaseException):
 @contextmanager
 def interrupted_after(seconds: float) -> Iterator[None]:
     """Raises :class:`Interrupted` in this block, in the main thread, as a worker's timeout does."""
+    with interruptible() as interrupt_in:
+        interrupt_in(seconds)
+        yield
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[float], None]]:
+    """Gives a function that has this block interrupted, so many seconds after it was called."""
 
     def interrupt(*_: object) -> None:
         raise Interrupted
 
+    def interrupt_in(seconds: float) -> None:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        yield
+        yield interrupt_in
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -24,6 +24,7 @@ def judge_memcached(facts: MemcachedFacts) -> list[Finding]:
         *_version(facts),
         *_eviction(facts),
         *_headroom(facts),
+        *_hit_rate(facts),
         *_item_size(facts),
         _persistence(facts),
         *_connections(facts),
@@ -92,6 +93,19 @@ def _headroom(facts: MemcachedFacts) -> Iterator[Finding]:
         Severity.WARNING,
         f"{seen} A full server logs users out.",
         "Raise -m, shorten the sessions' lifetime, or keep less in them.",
+    )
+
+
+def _hit_rate(facts: MemcachedFacts) -> Iterator[Finding]:
+    if facts.hits is None or facts.misses is None or not facts.hits + facts.misses:
+        return
+    loads = facts.hits + facts.misses
+    yield Finding(
+        "hit-rate",
+        Severity.OK,
+        f"{facts.hits / loads:.1%} of {loads:,} loads have found what they asked for. The others"
+        " were of sessions that had ended, or were evicted, or lost with an earlier start of this"
+        " server; and the questions of this command.",
     )
 
 

@@ -18,10 +18,15 @@ endpoint.py      where one server is, and how to log in
 topology.py      which servers there are, and which of them has a key
 ring.py          which of several servers a key is on, as libmemcached places it
 membership.py    which servers are left out, where a lost one's share goes to the next
+sightings.py     what one process has seen of the servers
+places.py        which servers a session may be on
 notes.py         what the application's processes tell each other about that
 vigil.py         the threads that look at the servers for it
 spread.py        the four verbs where a session may be on the next server
 copies.py        the four verbs where each session is on two servers
+items.py         what lies on each of the two: home, copy or tombstone
+copying.py       keeping the copy as new as the home
+takeover.py      making a home of a copy whose home is lost
 discovery.py     servers that a configuration endpoint names (ElastiCache's Auto Discovery)
 nodelist.py      what such an endpoint says
 everywhere.py    deleting where servers come and go

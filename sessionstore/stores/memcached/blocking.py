@@ -21,7 +21,6 @@ from sessionstore.stores.memcached.messages import Malformed, Reply, Request
 from sessionstore.stores.memcached.routing import Exchange, Routing
 from sessionstore.stores.memcached.topology import Node
 from sessionstore.stores.servers.pools import Pools
-from sessionstore.stores.servers.topology import Server
 
 _BUFFER = 16384
 
@@ -140,7 +139,7 @@ class BlockingTransport(Pools[Link]):
     """
 
     def __init__(self, routing: Routing, max_connections: int) -> None:
-        super().__init__(routing.topology, max_connections)
+        super().__init__(routing.topology, connect, max_connections)
         self._routing = routing
 
     def execute(self, command: Command[Any], deadline: float, node: Node | None = None) -> Reply:
@@ -150,9 +149,6 @@ class BlockingTransport(Pools[Link]):
         """
         reply: Reply = self.carry(self._routing.carry(command, deadline, node))
         return reply
-
-    def connect(self, node: Server, until: float) -> Link:
-        return connect(node.endpoint, until)
 
     def exchange(self, request: Exchange) -> Reply:
         pool = self.pool(request.node)

@@ -2,123 +2,55 @@
 
 One of the two items is the session's *home*, at which writers compare and set; the other is its
 *copy*, with the number of the write that it has, so that a slow writer does not put an older state
-over a newer one. When the home is lost, whoever finds the copy makes it the home. A destroyed
-session leaves a tombstone for as long as anybody may be at work with what it was, so that neither
-a copy nor a home can be made of that again.
-
-An item is ``kind, number, where the copy is, when it ends, record``.
+over a newer one. When the home is lost, whoever finds the copy makes it the home (``takeover.py``).
+A write that was executed at the home counts once it is at the copy as well: so of one whose home
+was lost meanwhile nobody is told that it was stored. A destroyed session leaves a tombstone for as
+long as anybody may be at work with what it was, so that neither a copy nor a home can be made of
+that again.
 """
 
 from __future__ import annotations
 
-import enum
-import struct
-import zlib
 from contextlib import suppress
-from math import ceil
-from typing import Final, NamedTuple
+from typing import Final
 
-from sessionstore.core.errors import NotReplicated, StoreError, StoreUnavailable
+from sessionstore.core.errors import NotReplicated, OutcomeUnknown, StoreError, StoreUnavailable
 from sessionstore.core.flow import Command, Flow
 from sessionstore.stores.base import Conflict, Deleted, Entry, Exists, Missing, Version
 from sessionstore.stores.memcached import commands
-from sessionstore.stores.memcached.membership import Places
+from sessionstore.stores.memcached.copying import TRIES, copied, look_at
+from sessionstore.stores.memcached.items import Held, Item, Kind, beside, ends, mark, marked
+from sessionstore.stores.memcached.places import Places
 from sessionstore.stores.memcached.routing import Look
-from sessionstore.stores.memcached.spread import Placed
+from sessionstore.stores.memcached.takeover import TOMBSTONE_SECONDS, found
 from sessionstore.stores.memcached.topology import Node
 
-TOMBSTONE_SECONDS: Final = 120.0
-"""How long a destroyed session's key is taken: far more than any write can be under way, which is
-at most the store's timeout and however long a server can be silent before it is left out."""
 LONGEST_TIMEOUT: Final = 30.0
-"""Seconds that a store's timeout may have, for that."""
-_TRIES: Final = 16
-"""Of a compare-and-set that others win. Each time, one of them gets on."""
-
-_HEADER: Final = struct.Struct("!cIII")
-
-
-class Kind(enum.Enum):
-    """What an item is to its session."""
-
-    HOME = b"H"
-    COPY = b"C"
-    GONE = b"G"
-
-
-class Item(NamedTuple):
-    """What is stored on one server.
-
-    :param number: of the session's write that this is
-    :param copy: a home's: the mark of the server that the copy is on; 0: there is none
-    :param ends: seconds since 1970
-    :param cas: the item's CAS number; 0: it is not stored yet
-    """
-
-    kind: Kind
-    number: int
-    copy: int
-    ends: int
-    record: bytes
-    cas: int = 0
-
-    def pack(self) -> bytes:
-        """Its bytes."""
-        head = _HEADER.pack(self.kind.value, self.number & 0xFFFFFFFF, self.copy, self.ends)
-        return head + self.record
-
-    @classmethod
-    def unpack(cls, entry: Entry) -> Item:
-        """From its bytes. A record that was stored without ``copies=2`` is a home by itself."""
-        value, cas = entry.value, int(entry.version)
-        if len(value) < _HEADER.size or value[:1] not in _KINDS:
-            return cls(Kind.HOME, 0, 0, 0, value, cas)
-        kind, number, copy, ends = _HEADER.unpack_from(value)
-        return cls(Kind(kind), number, copy, ends, value[_HEADER.size :], cas)
-
-
-_KINDS: Final = frozenset(kind.value for kind in Kind)
-"""None of these is the first byte of a record, which is its format."""
-TOMBSTONE: Final = Item(Kind.GONE, 0, 0, 0, b"").pack()
-
-
-class Held(Placed):
-    """A version: the home's CAS number, its server, and what else the next write must know."""
-
-    item: Item
-
-    @classmethod
-    def at(cls, node: Node, item: Item) -> Held:
-        """Of an item that is stored there."""
-        held = cls(item.cas)
-        held.node, held.item = node, item
-        return held
-
-
-def _mark(node: Node | None) -> int:
-    """A server's number in a home's item; 0: none."""
-    return 0 if node is None else zlib.crc32(node.endpoint.label.encode()) or 1
-
-
-def _ends(places: Places, ttl: float) -> int:
-    return min(ceil(places.now + ttl), 0xFFFFFFFF)
+"""Seconds that a store's timeout may have, for the tombstones to last longer than any write."""
 
 
 def load(key: bytes) -> Flow[Entry | None]:
     """From its home; where that is lost, its copy becomes the home."""
-    return (yield from _found(key, write=False))
+    return (yield from found(key, write=False))
 
 
 def create(key: bytes, value: bytes, ttl: float) -> Flow[Version | Exists]:
     """At home, then the copy."""
     places: Places = yield from Command(Look.PLACES, key=key, write=True)
-    home, copy = places.make[0], _other(places, places.make[0])
-    item = Item(Kind.HOME, 1, _mark(copy), _ends(places, ttl), value)
+    home = places.make[0]
+    copy = beside(home, places)
+    item = Item(Kind.HOME, 0, 1, mark(copy), ends(places, ttl), value)
     stored = yield from _added(key, item, ttl, home)
     if stored is None:
         return Exists()
     held = Held.at(home, stored)
-    yield from _copied(key, stored, ttl, copy, held, over_tombstone=True)
+    if copy is not None:
+        # Nobody else knows of it yet, so there is nothing to look at before.
+        with suppress(StoreError):
+            added = yield from commands.create(key, stored.copied(), ttl, copy)
+            if not isinstance(added, Exists):
+                return held
+    yield from _copied(key, held, ttl, copy, held)
     return held
 
 
@@ -129,152 +61,113 @@ def replace(
     if not isinstance(version, Held):
         return (yield from _current(key))
     places: Places = yield from Command(Look.PLACES, key=key, write=True)
-    home, copy = version.node, _other(places, version.node)
-    number = version.item.number + 1
-    item = Item(Kind.HOME, number, _mark(copy), _ends(places, ttl), value)
-    if version.item.copy not in {0, item.copy}:
-        yield from _forgotten(key, version.item.copy, places)
+    home, before = version.node, version.item
+    copy, old = _place(home, before, places)
+    number = before.number + 1
+    item = Item(Kind.HOME, before.term, number, mark(copy), ends(places, ttl), value)
     result = yield from commands.replace(key, item.pack(), ttl, version, home)
     if isinstance(result, Missing):
         return (yield from _current(key))
     if isinstance(result, Conflict):
-        return (yield from _conflict(key, result, places, home, copy))
-    stored = item._replace(cas=int(result))
-    held = Held.at(home, stored)
-    yield from _copied(key, stored, ttl, copy, held)
+        return (yield from _conflict(key, result, home, places))
+    held = Held.at(home, item._replace(cas=int(result)))
+    yield from _copied(key, held, ttl, copy, held)
+    if old is not None:
+        yield from _forgotten(key, old, held)
     return held
 
 
 def delete(key: bytes, version: Version | None) -> Flow[Deleted | Conflict | Missing]:
-    """A tombstone at home, then on every other server."""
+    """A tombstone at home, then on every other server.
+
+    :raises OutcomeUnknown: it is at home, and perhaps not where the copy is
+    """
     places: Places = yield from Command(Look.PLACES, key=key, write=True)
-    home: Node | None = None
-    if isinstance(version, Held):
-        home = version.node
-        result = yield from commands.replace(key, TOMBSTONE, TOMBSTONE_SECONDS, version, home)
-        if isinstance(result, Conflict | Missing):
-            return (yield from _current(key))
-    else:
-        entry = yield from _found(key, write=True)
-        if entry is None:
-            return Missing()
+    for _ in range(TRIES):
+        held = version
+        if not isinstance(held, Held):
+            entry = yield from found(key, write=True)
+            if entry is None:
+                return Missing()
+            if version is not None:
+                return Conflict(entry)
+            held = entry.version
+        assert isinstance(held, Held)  # noqa: S101 (all that is found here is)
+        stone = held.item.buried()
+        result = yield from commands.replace(key, stone, TOMBSTONE_SECONDS, held, held.node)
+        if not isinstance(result, Conflict | Missing):
+            yield from _entombed(key, stone, held, places)
+            return Deleted()
         if version is not None:
-            return Conflict(entry)
-    for node in places.look:
-        if node is not home:
-            yield from commands.put(key, TOMBSTONE, TOMBSTONE_SECONDS, node)
-    for node in places.others:
-        # Nobody looks there for it; unless the servers before are lost.
-        with suppress(StoreError):
-            yield from commands.put(key, TOMBSTONE, TOMBSTONE_SECONDS, node)
-    return Deleted()
+            return (yield from _current(key))
+    raise StoreUnavailable("it changes all the time")
 
 
 # -- what they are made of --
 
 
-def _found(key: bytes, *, write: bool) -> Flow[Entry | None]:
-    for _ in range(_TRIES):
-        places: Places = yield from Command(Look.PLACES, key=key, write=write)
-        copies: list[tuple[Node, Item]] = []
-        for node in places.look:
-            item = yield from _item(key, node)
-            if item is None:
-                continue
-            if item.kind is Kind.GONE:
-                return None
-            if item.kind is Kind.HOME:
-                return Entry(item.record, Held.at(node, item))
-            if item.ends > places.now:
-                copies.append((node, item))
-        if not copies:
-            return None
-        # Of two copies whose home was on a third server, the newer.
-        node, item = max(copies, key=lambda found: found[1].number)
-        entry = yield from _taken_over(key, node, item, places)
-        if entry is not None:
-            return entry
-    raise StoreUnavailable("its copies change all the time")
+def _place(home: Node, item: Item, places: Places) -> tuple[Node | None, Node | None]:
+    """Where the copy is from now on; and where else it may be, if it has been elsewhere.
 
-
-def _taken_over(key: bytes, node: Node, copy: Item, places: Places) -> Flow[Entry | None]:
-    """Make a copy the home; None: things have changed meanwhile."""
-    second = _other(places, node)
-    item = copy._replace(kind=Kind.HOME, copy=_mark(second))
-    ttl = copy.ends - places.now
-    result = yield from commands.replace(key, item.pack(), ttl, copy.cas, node)
-    if isinstance(result, Conflict | Missing):
-        return None
-    for before in places.look[: places.look.index(node)]:
-        # Somebody may have made one there since we looked, and everybody looks there first.
-        other = yield from _item(key, before)
-        if other is not None and other.kind is not Kind.COPY:
-            demoted = item._replace(kind=Kind.COPY)
-            yield from commands.replace(key, demoted.pack(), ttl, result, node)
-            return None
-    home = item._replace(cas=int(result))
-    if second is not None:
-        with suppress(StoreError):  # the next write makes it
-            yield from _copy(key, item, ttl, second)
-    return Entry(item.record, Held.at(node, home))
-
-
-def _current(key: bytes) -> Flow[Conflict | Missing]:
-    entry = yield from _found(key, write=True)
-    return Missing() if entry is None else Conflict(entry)
-
-
-def _conflict(
-    key: bytes, conflict: Conflict, places: Places, home: Node, copy: Node | None
-) -> Flow[Conflict | Missing]:
-    item = Item.unpack(conflict.entry)
-    if item.kind is not Kind.HOME:
-        return (yield from _current(key))
-    found = Conflict(Entry(item.record, Held.at(home, item)))
-    # It may be our own write, whose reply was lost before the copy was made.
-    yield from _copied(key, item, max(item.ends - places.now, 1), copy, found)
-    return found
-
-
-def _item(key: bytes, node: Node) -> Flow[Item | None]:
-    entry = yield from commands.load(key, node)
-    return None if entry is None else Item.unpack(entry)
+    It stays where it is, unless that server was lost. One that has just been taken back may have
+    been lost to others: they have the copy elsewhere, and so has everybody.
+    """
+    there, new = marked(item.copy, places), beside(home, places)
+    if there is None or (there in places.joining and new is not None):
+        return new, there
+    return there, None
 
 
 def _added(key: bytes, item: Item, ttl: float, node: Node) -> Flow[Item | None]:
     """Store a new session's home; None: the key is taken."""
-    result = yield from commands.create(key, item.pack(), ttl, node)
-    if not isinstance(result, Exists):
-        return item._replace(cas=int(result))
-    there = yield from _item(key, node)
-    if there is None or there.kind is not Kind.GONE:
-        return None
-    replaced = yield from commands.replace(key, item.pack(), ttl, there.cas, node)
-    if isinstance(replaced, Conflict | Missing):
-        return None
-    return item._replace(cas=int(replaced))
+    for _ in range(TRIES):
+        result: object = yield from commands.create(key, item.pack(), ttl, node)
+        if isinstance(result, Exists):
+            there = yield from look_at(key, node)
+            if there is not None and there.kind is not Kind.GONE:
+                return None
+            if there is None:
+                continue
+            result = yield from commands.replace(key, item.pack(), ttl, there.cas, node)
+        if isinstance(result, int):
+            return item._replace(cas=result)
+    raise StoreUnavailable("it changes all the time", node=node.name)
 
 
-def _copied(
-    key: bytes,
-    home: Item,
-    ttl: float,
-    node: Node | None,
-    result: object,
-    *,
-    over_tombstone: bool = False,
-) -> Flow[None]:
+def _conflict(
+    key: bytes, conflict: Conflict, home: Node, places: Places
+) -> Flow[Conflict | Missing]:
+    item = Item.unpack(conflict.entry)
+    if item.kind is not Kind.HOME:
+        return (yield from _current(key))
+    held = Held.at(home, item)
+    current = Conflict(Entry(item.record, held))
+    # It may be our own write, whose reply was lost before the copy was made.
+    ttl = max(item.ends - places.now, 1)
+    yield from _copied(key, held, ttl, marked(item.copy, places), current)
+    return current
+
+
+def _current(key: bytes) -> Flow[Conflict | Missing]:
+    entry = yield from found(key, write=True)
+    return Missing() if entry is None else Conflict(entry)
+
+
+def _copied(key: bytes, held: Held, ttl: float, node: Node | None, result: object) -> Flow[None]:
     """Have the copy be as new as the home.
 
     :param result: what the write came to
     :raises NotReplicated: it may not be
+    :raises OutcomeUnknown: the home is not the home any more
     """
     if node is None:
         raise _shortfall("there is no second server for the copy", result)
     try:
-        yield from _copy(key, home, ttl, node, over_tombstone=over_tombstone)
+        counts = yield from copied(key, held, ttl, node)
     except StoreError as error:
         raise _shortfall(f"the copy was not written: {error}", result) from None
+    if not counts:
+        raise OutcomeUnknown("its home was lost during the write", node=held.node.name)
 
 
 def _shortfall(text: str, result: object) -> NotReplicated:
@@ -283,33 +176,29 @@ def _shortfall(text: str, result: object) -> NotReplicated:
     return shortfall
 
 
-def _copy(
-    key: bytes, home: Item, ttl: float, node: Node, *, over_tombstone: bool = False
-) -> Flow[None]:
-    copy = home._replace(kind=Kind.COPY, copy=0)
-    for _ in range(_TRIES):
-        there = yield from _item(key, node)
-        result: object
-        if there is None:
-            result = yield from commands.create(key, copy.pack(), ttl, node)
-        elif there.kind is Kind.GONE and not over_tombstone:
-            return  # destroyed since the write
-        elif there.kind is not Kind.GONE and there.number >= copy.number:
-            return  # a later write was faster
-        else:
-            result = yield from commands.replace(key, copy.pack(), ttl, there.cas, node)
-        if not isinstance(result, Exists | Conflict | Missing):
-            return
-    raise StoreUnavailable("it changes all the time", node=node.name)
-
-
-def _forgotten(key: bytes, old: int, places: Places) -> Flow[None]:
+def _forgotten(key: bytes, node: Node, held: Held) -> Flow[None]:
     """Delete the copy on a server that is not to have it any more, before it grows old there."""
-    for node in (*places.look, *places.others):
-        if _mark(node) == old:
-            yield from commands.delete(key, None, node)
+    try:
+        there = yield from look_at(key, node)
+        if there is not None and there.kind is Kind.COPY and there.rank < held.item.rank:
+            yield from commands.delete(key, there.cas, node)
+    except StoreError as error:
+        raise _shortfall(f"an old copy was not deleted: {error}", held) from None
 
 
-def _other(places: Places, home: Node) -> Node | None:
-    """Where the copy of a session with this home belongs."""
-    return next((node for node in places.make if node is not home), None)
+def _entombed(key: bytes, stone: bytes, held: Held, places: Places) -> Flow[None]:
+    """Put the tombstone on every other server; those that may have the session must take it."""
+    copy = marked(held.item.copy, places)
+    problem: StoreError | None = None
+    for node in places.all:
+        if node is held.node:
+            continue
+        try:
+            yield from commands.put(key, stone, TOMBSTONE_SECONDS, node)
+        except StoreError as error:
+            if node is copy or node in places.look:
+                problem = problem or error
+    if problem is not None:
+        unknown = OutcomeUnknown(f"it was destroyed on one server, and not on another: {problem}")
+        unknown.node = problem.node
+        raise unknown from None

@@ -15,7 +15,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Final, NamedTuple
@@ -94,9 +94,9 @@ class Discovered(Topology):
         view = self._view
         return None if view is None else view.ring.owner(key)
 
-    def walk(self, key: bytes) -> Iterator[Node]:
+    def walk(self, key: bytes) -> Sequence[Node]:
         view = self._view
-        return iter(()) if view is None else view.ring.walk(key)
+        return () if view is None else view.ring.walk(key)
 
     def nodes(self) -> Sequence[Node]:
         view = self._view
@@ -118,7 +118,8 @@ class Discovered(Topology):
         if self._watch is None:
             self._start()
         if self._view is None:
-            self._wake()
+            if self.endpoint.breaker.error is not None:
+                self._wake()  # it is pausing between two attempts
             self._knowledge.wait(until)
 
     # -- how it learns --

@@ -1,9 +1,9 @@
 """Deleting where servers come and go: a session that was ended must not come back with them.
 
-A session is on one server, the one that had its key when it was created. Between a request's load
-and its delete the key may get another owner, who knows nothing of it; and when that one leaves, the
-session would be back. So a delete is said to every server, which is a round trip for each of them:
-logouts are rare.
+A session is on one server, the one that had its key when it was created, and is never copied. Where
+that one still has the key, a delete there is all there is to do. But the key may have got another
+owner since, who knows nothing of the session; and when that one leaves, the session would be back.
+So what the owner does not have is looked for at every server: a round trip for each of them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from sessionstore.stores.memcached.topology import Topology
 def delete(
     key: bytes, version: Version | None, topology: Topology
 ) -> Flow[Deleted | Conflict | Missing]:
-    """Delete, or compare-and-delete, at the key's owner and then at all others.
+    """Delete, or compare-and-delete, at the key's owner, or wherever it is instead.
 
-    A conflict at any of them is the result: the session is still there, and has changed.
-
-    :raises StoreError: one of them could not be told; all others have been
+    :raises StoreError: it was at none of those that could be told, and one could not; all others
+        have been
     """
     result = yield from commands.delete(key, version)
     problem: StoreError | None = None
@@ -30,17 +29,14 @@ def delete(
     nodes = sorted(topology.nodes(), key=lambda node: node.breaker.error is not None)
     owner = topology.node_for(key)
     for node in nodes:
-        if isinstance(result, Conflict):
-            break
+        if not isinstance(result, Missing):
+            return result
         if node is owner:
             continue
         try:
-            other = yield from commands.delete(key, version, route=node)
+            result = yield from commands.delete(key, version, route=node)
         except StoreError as error:
             problem = problem or error
-        else:
-            if not isinstance(other, Missing):
-                result = other
-    if problem is not None and not isinstance(result, Conflict):
+    if problem is not None and isinstance(result, Missing):
         raise problem
     return result

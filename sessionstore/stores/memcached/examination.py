@@ -53,6 +53,8 @@ def examine(key: bytes, probe: bytes, link: Link, *, logged_in: bool) -> Flow[Me
         turned_away=_number(stats, "rejected_connections"),
         flushable=_switch(settings, "flush_enabled"),
         uptime=_number(stats, "uptime"),
+        hits=_number(stats, "get_hits"),
+        misses=_number(stats, "get_misses"),
     )
 
 

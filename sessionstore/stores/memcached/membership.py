@@ -17,12 +17,14 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from sessionstore.core.errors import StoreUnavailable
 from sessionstore.stores.attempts import Failure, unavailable
-from sessionstore.stores.memcached.notes import MOST, Note, Notes, Run, State
+from sessionstore.stores.memcached.notes import IN_USE, MOST, Note, Notes, Run, State
+from sessionstore.stores.memcached.places import Places, places_in
+from sessionstore.stores.memcached.sightings import KEPT_OUT, Sightings, doubtful, news
 from sessionstore.stores.memcached.topology import Node, Topology
 
 logger = logging.getLogger("sessionstore")
@@ -50,60 +52,6 @@ MISSES: Final = 3
 HEAD_START: Final = 3
 """Seconds by which a server's statistics may claim an earlier start than it had: memcached 1.6 says
 two too many."""
-_IN_USE: Final = frozenset((State.IN, State.JOINING))
-_KEPT_OUT: Final = (
-    "is kept out, because it came back with what it had, which may be out of date: restart it or"
-    " flush it"
-)
-
-
-class Places(NamedTuple):
-    """Where a session is.
-
-    :param look: where it may be, likeliest first
-    :param make: where it would be made; the second has its copy
-    :param others: where it could be if more than one server was lost when it was made
-    :param now: seconds since 1970
-    """
-
-    look: tuple[Node, ...]
-    make: tuple[Node, ...]
-    others: tuple[Node, ...] = ()
-    now: float = 0.0
-
-
-class _Seen:
-    """What this process knows of one server."""
-
-    def __init__(self, *, new: bool) -> None:
-        self.new = new
-        """Whether it has come while this process ran."""
-        self.note: Note | None = None
-        self.said_kept_out = False
-        self.begin(0)
-
-    def begin(self, now: float) -> None:
-        """Nobody has looked until now."""
-        self.checked = -math.inf
-        """When the last look at it began that has ended, well or not."""
-        self.read = -math.inf
-        """When the last one began that ended well."""
-        self.contact = -math.inf
-        """When it ended."""
-        self.regained = -math.inf
-        """When the first one did, after it had not been heard for long."""
-        self.notes: Notes = {}
-        """What is stored there."""
-        self.settling = self.evident = math.inf
-        """When this process read its note for the first time, and for the last."""
-        self.hope(now)
-
-    def hope(self, now: float) -> None:
-        """It is missed from now on, if at all."""
-        self.heard = now
-        self.misses = 0
-        self.lost: Note | None = None
-        """What this process would write: that it misses this server."""
 
 
 class Membership:
@@ -133,9 +81,11 @@ class Membership:
         self._clock = clock
         self._wall = wall
         self._lock = threading.Lock()
-        self._seen: dict[Node, _Seen] = {}
+        self._seen: dict[Node, Sightings] = {}
         # What requests see. Each is replaced as a whole, and the lease last.
         self._states: Mapping[Node, State] = {}
+        self._places: dict[Sequence[Node], Places] = {}
+        """By the order in which a key's servers come."""
         self._until = -math.inf
         self._follow()
 
@@ -161,14 +111,11 @@ class Membership:
 
     def _follow(self) -> None:
         # At the first sight of them, all have been there.
-        new, before = bool(self._seen), self._seen
-        self._seen = {}
-        for node in self.topology.nodes():
-            if node in before:
-                self._seen[node] = before[node]
-            else:
-                self._seen[node] = _Seen(new=new)
-                self._seen[node].begin(self._clock())
+        before, now = self._seen, self._clock()
+        self._seen = {
+            node: before.get(node) or Sightings(now, new=bool(before))
+            for node in self.topology.nodes()
+        }
         self._publish()
 
     # -- what the vigils tell --
@@ -189,9 +136,11 @@ class Membership:
                 # That nobody was heard for so long was this process's own trouble.
                 for each in self._seen.values():
                     each.hope(now)
-            if now - seen.contact > self.pace.lease:
+            if not seen.is_heard(now, self.pace.lease):
+                seen.lapsed = now - max(seen.contact, seen.begun) > self.pace.lease
                 seen.regained = now
             seen.read, seen.contact, seen.notes = began, now, notes
+            seen.refuses = False
             seen.hope(now)
             self._learn(notes, now)
             self._hear(node, seen, run or Run(0), now)
@@ -211,21 +160,22 @@ class Membership:
             now = self._clock()
             if silent:
                 seen.misses += 1
-                self._miss(node, seen, now)
+                self._miss(seen, now)
             else:
                 seen.hope(now)
+            seen.refuses = not silent
             self._looked(seen, began)
 
-    def _miss(self, node: Node, seen: _Seen, now: float) -> None:
+    def _miss(self, seen: Sightings, now: float) -> None:
         if seen.misses < MISSES or now - seen.heard < self._silence or seen.lost is not None:
             return
         # Without another one there is nobody to go on with, nor to tell.
-        others = (other for other in self._seen.items() if other[0] is not node)
-        if not any(_state(other) in _IN_USE and not other.misses for _, other in others):
+        others = (other for other in self._seen.values() if other is not seen)
+        if not any(other.state in IN_USE and not other.misses for other in others):
             return
         since = int(self._wall())
         note = seen.note or Note(Run(since - HEAD_START))
-        if note.state in _IN_USE:
+        if note.state in IN_USE:
             seen.lost = note._replace(state=State.LEAVING, since=since)
 
     def _learn(self, notes: Notes, now: float) -> None:
@@ -234,19 +184,22 @@ class Membership:
             if note is not None and (seen.note is None or note > seen.note):
                 self._note(node, seen, note, now)
 
-    def _hear(self, node: Node, seen: _Seen, run: Run, now: float) -> None:
+    def _hear(self, node: Node, seen: Sightings, run: Run, now: float) -> None:
         note = seen.note
         if note is None:
-            self._note(node, seen, Note(run, 0, State.JOINING if seen.new else State.IN), now)
+            # Not before the others have told what they know of it.
+            others = (other for other in self._seen.values() if other is not seen)
+            if all(other.checked > -math.inf for other in others):
+                self._note(node, seen, Note(run, 0, State.JOINING if seen.new else State.IN), now)
         elif run > note.run:
-            empty = note.state if note.state in _IN_USE else State.JOINING
-            self._note(node, seen, Note(run, 0, empty), now)
+            # Even if it was in: others may have left it out meanwhile, and it had come back.
+            self._note(node, seen, Note(run, 0, State.JOINING), now)
         elif note.state is State.OUT:
             if self._wall() - note.since >= self._keep_out:
                 self._note(node, seen, Note(note.run, note.term + 1, State.JOINING), now)
             elif not seen.said_kept_out:
                 seen.said_kept_out = True
-                logger.warning("session store: %s %s", node.name, _KEPT_OUT)
+                logger.warning("session store: %s %s", node.name, KEPT_OUT)
 
     def _settle(self, holder: Node, notes: Notes, now: float) -> None:
         """Act on what is known to be stored for long enough."""
@@ -266,7 +219,7 @@ class Membership:
             elif note.state is State.JOINING:
                 self._note(node, seen, note._replace(state=State.IN), now)
 
-    def _note(self, node: Node, seen: _Seen, note: Note, now: float) -> None:
+    def _note(self, node: Node, seen: Sightings, note: Note, now: float) -> None:
         before, seen.note, seen.settling = seen.note, note, math.inf
         if before is None or (note.run, note.term) != (before.run, before.term):
             # It is another server, as it were.
@@ -274,39 +227,26 @@ class Membership:
             seen.hope(now)
         elif seen.lost is not None and note >= seen.lost:
             seen.lost = None
-        was, is_ = before.state if before else State.IN, note.state
-        if is_ > was and is_ is State.LEAVING:
-            logger.warning("session store: %s does not answer, and is being left out", node.name)
-        elif is_ > was and is_ is State.OUT:
-            text = "session store: %s is left out: its share of the sessions is the next server's"
-            logger.warning(text, node.name)
-        elif before and was not in _IN_USE and is_ in _IN_USE:
-            logger.warning("session store: %s is taken back: %s", node.name, _why(before, note))
+        text = news(before, note)
+        if text is not None:
+            logger.warning("session store: %s %s", node.name, text)
 
-    def _looked(self, seen: _Seen, began: float) -> None:
+    def _looked(self, seen: Sightings, began: float) -> None:
         seen.checked = began
         self._publish()
 
     def _publish(self) -> None:
         """Have requests see it."""
-        self._states = {
-            node: State.LEAVING if self._is_doubtful(node) else _state(seen)
-            for node, seen in self._seen.items()
-        }
-        oldest = min((seen.checked for seen in self._seen.values()), default=-math.inf)
-        self._until = oldest + self.pace.lease
-
-    def _is_doubtful(self, node: Node) -> bool:
-        """Whether it may have been left out unbeknown to this process: it was not heard for a
-        while, and nobody else has been since then who could tell."""
-        this, now = self._seen[node], self._clock()
-        if _state(this) is State.OUT:
-            return False
-        others = [seen for other, seen in self._seen.items() if other is not node]
-        if all(_state(other) is State.OUT for other in others):
-            return False
-        gap = this.regained if now - this.contact <= self.pace.lease else now
-        return max(other.read for other in others) < gap - self.pace.lease
+        states = {node: seen.state for node, seen in self._seen.items()}
+        for node in doubtful(self._seen, self._clock(), self.pace.lease):
+            states[node] = State.LEAVING
+        if states != self._states:
+            self._states = states
+            self._places = {}
+        looks = self._seen.values()
+        oldest = min((seen.checked for seen in looks), default=-math.inf)
+        newest = max((seen.read for seen in looks), default=-math.inf)
+        self._until = min(oldest, newest) + self.pace.lease
 
     def wanted_on(self, node: Node) -> Notes | None:
         """The notes to store on a server instead of those that are there; None: they are right."""
@@ -326,73 +266,49 @@ class Membership:
     # -- what requests ask --
 
     def is_current(self) -> bool:
-        """Whether all servers were looked at a moment ago."""
+        """Whether all servers were looked at a moment ago, and one of them answered."""
         return self._clock() <= self._until
 
     def state(self, node: Node) -> State:
         """As of the last look."""
-        # Unknown: the topology has changed.
-        return self._states.get(node, State.OUT)
+        return self._states.get(node, State.OUT)  # unknown: the topology has changed
+
+    def is_kept_out(self, node: Node) -> bool:
+        """See :attr:`.sightings.Sightings.is_kept_out`."""
+        seen = self._seen.get(node)
+        return seen is not None and seen.is_kept_out
 
     def trouble(self, node: Node) -> str | None:
         """Why a server is not used; None: it is."""
         seen = self._seen.get(node)
         if seen is None:
             return "it is not one of the servers any more"
-        state = _state(seen)
-        if state is State.LEAVING:
-            return "it does not answer, and is being left out"
-        if state is State.OUT:
-            return "it does not answer, and is left out" if seen.misses else f"it {_KEPT_OUT}"
-        if self.state(node) is State.LEAVING:
+        if seen.trouble is None and self.state(node) is State.LEAVING:
             return "nobody can be asked whether it was left out"
-        return None
+        return seen.trouble
 
     def places(self, key: bytes) -> Places:
         """Where the session of this key is, or would be.
 
-        :raises Failure: it may be on a server that is being left out; or all are
+        :raises Failure: all servers are left out
         """
-        look: list[Node] = []
-        make: list[Node] = []
-        others: list[Node] = []
-        states = self._states
-        for node in self.topology.walk(key):
-            state = states.get(node, State.OUT)
-            if len(make) == 2:
-                if state in _IN_USE:
-                    others.append(node)
-            elif state is State.LEAVING:
-                raise self._unusable(node)
-            elif state is not State.OUT:
-                look.append(node)
-                if state is State.IN:
-                    make.append(node)
-        if not look:
+        known, order = self._places, self.topology.walk(key)
+        places = known.get(order)
+        if places is None:
+            places = known[order] = places_in(order, self._states)
+        if not places.look:
             raise unavailable("all servers are left out", self.topology.name, silent=False)
-        return Places(tuple(look), tuple(make or look), tuple(others), self._wall())
+        return places._replace(now=self._wall())
 
     def check(self, node: Node) -> None:
         """Before something is said to a server that was chosen a while ago.
 
         :raises Failure: what it holds does not count any more
         """
-        if self.state(node) not in _IN_USE:
+        if self.state(node) not in IN_USE:
             raise self._unusable(node)
 
     def _unusable(self, node: Node) -> Failure:
         # Not tried again: that takes seconds.
         text = self.trouble(node) or "it was left out"
         return Failure(StoreUnavailable(text, node=node.name), retry=False)
-
-
-def _state(seen: _Seen) -> State:
-    return State.IN if seen.note is None else seen.note.state
-
-
-def _why(before: Note, note: Note) -> str:
-    if note.run.started != before.run.started:
-        return "it was restarted"
-    if note.run != before.run:
-        return "it was flushed"
-    return "what it holds is older than any session"

@@ -34,6 +34,9 @@ class State(enum.IntEnum):
     """Everybody knows, and the next server has its share."""
 
 
+IN_USE: Final = frozenset((State.JOINING, State.IN))
+
+
 class Run(NamedTuple):
     """A server's content since it was last empty.
 

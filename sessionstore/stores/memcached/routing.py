@@ -10,6 +10,7 @@ import enum
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from sessionstore.core.errors import StoreUnavailable
@@ -110,6 +111,9 @@ class Routing:
     def _look(self, command: Command[Any], deadline: float) -> Flow[Any]:
         membership = self.membership
         assert membership is not None  # noqa: S101 (or nobody would ask)
+        if membership.is_current():
+            with suppress(Failure):
+                return membership.places(command.key)
         attempts = Attempts(deadline, self.limit, write=False, node=self.topology.name)
         while True:
             until = attempts.start(self._clock())

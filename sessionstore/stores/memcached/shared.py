@@ -10,23 +10,20 @@ from sessionstore.stores.memcached.line import MemcachedLine
 from sessionstore.stores.memcached.messages import Reply
 from sessionstore.stores.memcached.routing import Exchange, Routing
 from sessionstore.stores.servers.lines import Lines, LinesPerLoop
-from sessionstore.stores.servers.topology import Server
 
 
 class SharedTransport(LinesPerLoop[MemcachedLine]):
     """Carries commands for tasks."""
 
     def __init__(self, routing: Routing) -> None:
-        super().__init__(routing.topology)
+        limit = routing.limit
+        super().__init__(routing.topology, lambda endpoint: MemcachedLine(endpoint, limit))
         self._routing = routing
 
     async def execute(self, command: Command[Any], deadline: float) -> Reply:
         """See :meth:`sessionstore.stores.base.Store.aexecute`."""
         reply: Reply = await self.carry(self._routing.carry(command, deadline))
         return reply
-
-    def make(self, node: Server) -> MemcachedLine:
-        return MemcachedLine(node.endpoint, self._routing.limit)
 
     async def exchange(self, lines: Lines[MemcachedLine], request: Exchange) -> Reply:
         line = lines.shared(request.node)

@@ -2,20 +2,23 @@
 (``failover=next``). No I/O.
 
 A session is on one server for as long as it lives: the one that had its key's share when it was
-made. So it is looked for on the key's server and, if that does not have it, on the next.
+made. So it is looked for on the key's server and, if that does not have it, on the next, and so on:
+several may have been away at the same time.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Callable
+from typing import TypeVar
 
-from sessionstore.core.errors import StoreError
 from sessionstore.core.flow import Command, Flow
 from sessionstore.stores.base import Conflict, Deleted, Entry, Exists, Missing, Version
 from sessionstore.stores.memcached import commands
-from sessionstore.stores.memcached.membership import Places
+from sessionstore.stores.memcached.places import Places
 from sessionstore.stores.memcached.routing import Look
 from sessionstore.stores.memcached.topology import Node
+
+T = TypeVar("T")
 
 
 class Placed(int):
@@ -37,11 +40,19 @@ def load(key: bytes) -> Flow[Entry | None]:
 
 
 def _found(key: bytes, *, write: bool) -> Flow[Entry | None]:
-    places: Places = yield from Command(Look.PLACES, key=key, write=write)
-    for node in places.look:
+    def look(node: Node) -> Flow[Entry | None]:
         entry = yield from commands.load(key, node)
-        if entry is not None:
-            return entry._replace(version=Placed.on(node, entry.version))
+        return entry and entry._replace(version=Placed.on(node, entry.version))
+
+    return (yield from _first(key, look, write=write))
+
+
+def _first(key: bytes, ask: Callable[[Node], Flow[T | None]], *, write: bool) -> Flow[T | None]:
+    """What the first server says that has this key; the likeliest are asked first."""
+    places: Places = yield from Command(Look.PLACES, key=key, write=write)
+    for node in places.all:
+        if (answer := (yield from ask(node))) is not None:
+            return answer
     return None
 
 
@@ -72,17 +83,13 @@ def delete(key: bytes, version: Version | None) -> Flow[Deleted | Conflict | Mis
         return _placed(result, version.node) if isinstance(result, Conflict) else result
     if version is not None:
         return (yield from _current(key))
-    places: Places = yield from Command(Look.PLACES, key=key, write=True)
-    for node in places.look:
-        if isinstance((yield from commands.delete(key, None, node)), Deleted):
-            return Deleted()  # it was nowhere else
-    outcome: Deleted | Missing = Missing()
-    for node in places.others:
-        # Nobody looks there for it, unless the servers before are lost.
-        with suppress(StoreError):
-            if isinstance((yield from commands.delete(key, None, node)), Deleted):
-                outcome = Deleted()
-    return outcome
+
+    def end(node: Node) -> Flow[Deleted | None]:
+        result = yield from commands.delete(key, None, node)
+        return result if isinstance(result, Deleted) else None
+
+    deleted = yield from _first(key, end, write=True)
+    return Missing() if deleted is None else deleted
 
 
 def _current(key: bytes) -> Flow[Conflict | Missing]:

@@ -33,7 +33,8 @@ from sessionstore.stores.memcached.blocking import BlockingTransport
 from sessionstore.stores.memcached.configuring import topology_from
 from sessionstore.stores.memcached.endpoint import Endpoint
 from sessionstore.stores.memcached.examination import examine
-from sessionstore.stores.memcached.membership import Membership, Places
+from sessionstore.stores.memcached.membership import Membership
+from sessionstore.stores.memcached.places import Places
 from sessionstore.stores.memcached.routing import Look, Routing
 from sessionstore.stores.memcached.shared import SharedTransport
 from sessionstore.stores.memcached.topology import Node, Topology
@@ -137,7 +138,7 @@ class MemcachedStore(Store):
             nodes: Sequence[Node] = self._topology.nodes()
         else:
             places: Places = yield from Command(Look.PLACES)
-            nodes = places.look + places.others
+            nodes = places.all
         for node in nodes:
             names[(yield from commands.server(node))] = None
         return ", ".join(names)
@@ -153,9 +154,12 @@ class MemcachedStore(Store):
         return nodes + self._topology.watched(time.monotonic())
 
     def _health(self, node: Node) -> NodeHealth:
-        health = node.health(time.monotonic())
-        trouble = None if self._membership is None else self._membership.trouble(node)
-        return health if trouble is None else replace(health, available=False, error=trouble)
+        health, membership = node.health(time.monotonic()), self._membership
+        trouble = None if membership is None else membership.trouble(node)
+        if membership is None or trouble is None:
+            return health
+        kept_out = membership.is_kept_out(node)
+        return replace(health, available=False, error=trouble, kept_out=kept_out)
 
     def servers(self) -> Mapping[str, Examinable]:
         """Those that hold sessions."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from sessionstore.stores.memcached.endpoint import Endpoint
 from sessionstore.stores.memcached.ring import Member, Ring
@@ -44,7 +44,7 @@ class Topology(servers.Topology):
         """
 
     @abstractmethod
-    def walk(self, key: bytes) -> Iterator[Node]:
+    def walk(self, key: bytes) -> Sequence[Node]:
         """Who has this key, then who would have it without the first, and so on."""
 
     @abstractmethod
@@ -77,7 +77,7 @@ class Fixed(Topology):
     def node_for(self, key: bytes) -> Node:
         return self._ring.owner(key) if len(self._nodes) > 1 else self._nodes[0]
 
-    def walk(self, key: bytes) -> Iterator[Node]:
+    def walk(self, key: bytes) -> Sequence[Node]:
         return self._ring.walk(key)
 
     def nodes(self) -> Sequence[Node]:

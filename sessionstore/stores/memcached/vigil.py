@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -54,7 +54,7 @@ class Watched(Topology):
     def node_for(self, key: bytes) -> Node | None:
         return self._inner.node_for(key)
 
-    def walk(self, key: bytes) -> Iterator[Node]:
+    def walk(self, key: bytes) -> Sequence[Node]:
         return self._inner.walk(key)
 
     def nodes(self) -> Sequence[Node]:

@@ -12,7 +12,6 @@ from sessionstore.stores.redis.login import wants_login
 from sessionstore.stores.redis.routing import Exchange, Routing
 from sessionstore.stores.redis.topology import Node
 from sessionstore.stores.servers.pools import Pools
-from sessionstore.stores.servers.topology import Server
 
 
 class BlockingTransport(Pools[Link]):
@@ -22,7 +21,7 @@ class BlockingTransport(Pools[Link]):
     """
 
     def __init__(self, routing: Routing, max_connections: int) -> None:
-        super().__init__(routing.topology, max_connections)
+        super().__init__(routing.topology, Link, max_connections)
         self._routing = routing
 
     def execute(self, command: Command[Any], deadline: float, node: Node | None = None) -> Any:
@@ -31,9 +30,6 @@ class BlockingTransport(Pools[Link]):
         :param node: the one to ask, whatever the key
         """
         return self.carry(self._routing.carry(command, deadline, node))
-
-    def connect(self, node: Server, until: float) -> Link:
-        return Link(node.endpoint, until)
 
     def exchange(self, request: Exchange) -> Any:
         until = request.until

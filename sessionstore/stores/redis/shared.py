@@ -10,14 +10,14 @@ from sessionstore.stores.redis.line import RedisLine
 from sessionstore.stores.redis.routing import Exchange, Routing
 from sessionstore.stores.redis.topology import Node
 from sessionstore.stores.servers.lines import Lines, LinesPerLoop
-from sessionstore.stores.servers.topology import Server
 
 
 class SharedTransport(LinesPerLoop[RedisLine]):
     """Carries commands for tasks."""
 
     def __init__(self, routing: Routing) -> None:
-        super().__init__(routing.topology)
+        limit = routing.limit
+        super().__init__(routing.topology, lambda endpoint: RedisLine(endpoint, limit))
         self._routing = routing
 
     async def execute(
@@ -25,9 +25,6 @@ class SharedTransport(LinesPerLoop[RedisLine]):
     ) -> Any:
         """See :meth:`sessionstore.stores.base.Store.aexecute`."""
         return await self.carry(self._routing.carry(command, deadline, node))
-
-    def make(self, node: Server) -> RedisLine:
-        return RedisLine(node.endpoint, self._routing.limit)
 
     async def exchange(self, lines: Lines[RedisLine], request: Exchange) -> Any:
         node, until = request.node, request.until

@@ -32,10 +32,10 @@ NOW: Final = 0.0
 class Lines(Generic[L]):
     """One event loop's lines to all servers.
 
-    :param make: a line to this server
+    :param make: a line to a server's endpoint
     """
 
-    def __init__(self, topology: Topology, make: Callable[[Server], L]) -> None:
+    def __init__(self, topology: Topology, make: Callable[[Any], L]) -> None:
         self._topology = topology
         self._make = make
         self.loop = asyncio.get_running_loop()
@@ -60,7 +60,7 @@ class Lines(Generic[L]):
     def _new(self, node: Server) -> L:
         if node not in self._topology.nodes():
             raise replaced(node)  # nobody would prune the line
-        return self._make(node)
+        return self._make(node.endpoint)
 
     def retire(self, node: Server) -> None:
         """Use another connection from now on."""
@@ -165,15 +165,15 @@ class Lines(Generic[L]):
 
 
 class LinesPerLoop(ABC, Generic[L]):
-    """Carries the steps of flows for tasks."""
+    """Carries the steps of flows for tasks.
 
-    def __init__(self, topology: Topology) -> None:
-        self._lines = PerLoop(lambda: Lines(topology, self.make))
+    :param make: a line to a server's endpoint, for the running loop; no method of the transport, or
+        a store that nobody closes would not be collected at once
+    """
+
+    def __init__(self, topology: Topology, make: Callable[[Any], L]) -> None:
+        self._lines = PerLoop(lambda: Lines(topology, make))
         topology.on_change(self._prune)
-
-    @abstractmethod
-    def make(self, node: Server) -> L:
-        """A line to this server, for the running loop."""
 
     @abstractmethod
     async def exchange(self, lines: Lines[L], request: Any) -> Any:

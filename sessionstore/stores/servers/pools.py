@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from sessionstore.core.flow import Command, Flow, run
@@ -19,23 +21,19 @@ K = TypeVar("K", bound=Poolable)
 class Pools(ABC, Generic[K]):
     """Carries the steps of flows for threads.
 
+    :param connect: opens a connection to a server's endpoint by a deadline, or raises ``Failure``;
+        no method of the transport, or a store that nobody closes would not be collected at once
     :param size: the most connections of each pool
     """
 
-    def __init__(self, topology: Topology, size: int) -> None:
+    def __init__(self, topology: Topology, connect: Callable[[Any, float], K], size: int) -> None:
         self._topology = topology
+        self._connect = connect
         self._size = size
         self._pools: dict[Server, Pool[K]] = {}
         self._lock = threading.Lock()
         topology.on_change(self._prune)
         forget_after_fork(self)
-
-    @abstractmethod
-    def connect(self, node: Server, until: float) -> K:
-        """A new connection.
-
-        :raises Failure: connecting or logging in failed
-        """
 
     @abstractmethod
     def exchange(self, request: Any) -> Any:
@@ -69,7 +67,7 @@ class Pools(ABC, Generic[K]):
             if pool is None:
                 if node not in self._topology.nodes():
                     raise replaced(node)  # nobody would prune the pool
-                pool = Pool(lambda until: self.connect(node, until), self._size, node.name)
+                pool = Pool(partial(self._connect, node.endpoint), self._size, node.name)
                 self._pools[node] = pool
         return pool
 

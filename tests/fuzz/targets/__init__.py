@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from tests.fuzz.targets import cookies, memcached, records, redis, shares, urls, values
+from tests.fuzz.targets import cookies, discovery, memcached, records, redis, shares, urls, values
 
 Run = Callable[[bytes], None]
 
@@ -42,6 +42,9 @@ TARGETS: Final[dict[str, Target]] = {
     ),
     "memcached-shares": Target(
         shares.stored, "notes and copies on Memcached servers", shares.seeds
+    ),
+    "memcached-nodes": Target(
+        discovery.nodelist, "Auto Discovery's list of servers", discovery.seeds
     ),
     "redis-bytes": Target(redis.raw, "RESP, error texts, redirects", redis.seeds),
     "redis-replies": Target(redis.replies, "Redis's replies: verbs, doctor", max_len=2048),

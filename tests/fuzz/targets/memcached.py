@@ -43,6 +43,7 @@ REQUESTS: Final = (
     Request(Verb.NOOP),
     Request(Verb.VERSION),
     Request(Verb.STATS),
+    Request(Verb.CONFIGURATION, b"cluster"),
 )
 
 
@@ -180,6 +181,7 @@ def meta_seeds() -> Iterator[bytes]:
     yield b"\0\2\0\0EN O1\r\nVA 3 c2 O2\r\nabc\r\n"
     yield b"\0\1\7STAT a b\r\nSTAT c d e\r\nEND\r\n"
     yield b"\0\1\6VERSION 1.6.18\r\n"
+    yield b"\0\1\x08CONFIG cluster 0 15\r\n1\nh|10.0.0.1|1\n\r\nEND\r\n"
     for line in (b"ERROR", b"CLIENT_ERROR x", b"SERVER_ERROR out of memory storing object"):
         yield b"\2\0\1\0\5\1\0" + line + b"\r\n"
     yield b"\0\0ERROR Too many open connections\r\n"
@@ -196,7 +198,7 @@ def binary_seeds() -> Iterator[bytes]:
         head = HEADER.pack(0x81, opcode, len(key), len(extras), 0, status, size, first, 9)
         return head + extras + key + value
 
-    for place, opcode in enumerate((0, 2, 3, 4, 4, 10, 11, 16)):
+    for place, opcode in enumerate((0, 2, 3, 4, 4, 10, 11, 16, 0x60)):
         yield b"\0\1%c" % place + packet(opcode, 0, bytes(4) if opcode == 0 else b"", value=b"v")
         yield b"\1\0\\9\1%c" % place + packet(opcode, 1, value=b"Not found")
     yield b"\0\1\7" + packet(16, 0, key=b"name", value=b"1") + packet(16, 0)

@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from typing import Final
 
 from sessionstore.stores.base import Entry
-from sessionstore.stores.memcached.copies import TOMBSTONE, Item, Kind
-from sessionstore.stores.memcached.notes import MOST, Note, Run, pack, run_from, unpack
+from sessionstore.stores.memcached.items import Item, Kind
+from sessionstore.stores.memcached.notes import MOST, Note, Run, State, pack, run_from, unpack
 from tests.fuzz.source import Source
 
 _STATS: Final = ("time", "uptime", "cmd_flush")
-_NOTES: Final = [Note("10.0.0.1", Run(1_800_000_000), 1_800_003_600), Note("[::1]:9", Run(1, 2), 3)]
+_NOTES: Final = {
+    "10.0.0.1": Note(Run(1_800_000_000), 0, State.OUT, 1_800_003_600),
+    "::1:9": Note(Run(1, 2), 3),
+}
 
 
 def stored(data: bytes) -> None:
@@ -25,21 +28,21 @@ def stored(data: bytes) -> None:
         notes = unpack(source.rest())
         assert len(notes) <= MOST
         assert unpack(pack(notes)) == notes
-        for note in notes:
-            assert note.is_about(None)
-            assert note.is_about(note.run)
+        for note in notes.values():
+            assert note.is_about(note)
+            assert not note.is_about(None)
     elif kind == 1:
         run = run_from({name: source.text() for name in _STATS})
         if run is not None:
-            note = Note("node", run, source.number(4))
-            assert unpack(pack([note])) == {note}
+            notes = {"node": Note(run, source.number(2), State.LEAVING, source.number(4))}
+            assert unpack(pack(notes)) == notes
     else:
         value = source.rest()
         item = Item.unpack(Entry(value, 7))
         assert value.endswith(item.record)
         assert item.cas == 7
         # A record by itself, from before there were copies, is packed as the home that it is.
-        assert item.pack() == value or item == Item(Kind.HOME, 0, 0, 0, value, 7)
+        assert item.pack() == value or item == Item(Kind.HOME, 0, 0, 0, 0, value, 7)
         assert Item.unpack(Entry(item.pack(), 7)) == item
 
 
@@ -51,6 +54,6 @@ def seeds() -> Iterator[bytes]:
     yield b"\1\x0a1800000100\x03100\x012" + bytes(4)
     yield b"\1\x01\x31\x03100\x012" + bytes(4)
     for kind in Kind:
-        yield b"\2" + Item(kind, 1, 2, 3, b"\1record").pack()
-    yield b"\2" + TOMBSTONE[:-1]
+        yield b"\2" + Item(kind, 1, 2, 3, 4, b"\1record").pack()
+    yield b"\2" + Item(Kind.HOME, 1, 2, 3, 4, b"").buried()[:-1]
     yield b"\2\1revision 12.and a record without copies"

@@ -16,6 +16,7 @@ KEY, PROBE = b"p:s:probe", bytes(600)
 REFUSED = StoreRefused("the server does not know the command")
 LINK = Link("tcp", "cache.example")
 STATS = {"evictions": "7", "limit_maxbytes": "1000", "rejected_connections": "2", "uptime": "60"}
+STATS |= {"get_hits": "9", "get_misses": "1"}
 SETTINGS = {
     "evictions": "on",
     "item_size_max": "1048576",
@@ -81,6 +82,8 @@ def test_a_server_that_tells_all() -> None:
         turned_away=2,
         flushable=True,
         uptime=60,
+        hits=9,
+        misses=1,
     )
 
 

@@ -1,0 +1,114 @@
+"""Finding a session that is on two servers, and making its copy the home where that is lost
+(``copies=2``). No I/O.
+
+A takeover is three steps. The newest copy becomes a *claim*, and writers who still think that the
+home is elsewhere fail at it from then on. All other servers are looked at again: a home, or a newer
+copy, ends the takeover; an older copy is deleted. Then the claim becomes the home. Each is a
+compare-and-set, and several who do it at the same time help each other.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Final
+
+from sessionstore.core.errors import OutcomeUnknown, StoreError, StoreUnavailable
+from sessionstore.core.flow import Command, Flow
+from sessionstore.stores.base import Conflict, Entry, Missing
+from sessionstore.stores.memcached import commands
+from sessionstore.stores.memcached.copying import TRIES, copied, look_at
+from sessionstore.stores.memcached.items import Held, Item, Kind, beside, mark, marked
+from sessionstore.stores.memcached.places import Places
+from sessionstore.stores.memcached.routing import Look
+from sessionstore.stores.memcached.topology import Node
+
+TOMBSTONE_SECONDS: Final = 120.0
+"""How long a destroyed session's key is taken: far more than any write can be under way, which is
+at most the store's timeout and however long a server can be silent before it is left out."""
+
+
+def found(key: bytes, *, write: bool) -> Flow[Entry | None]:
+    """The home; where there is none, the newest copy becomes it."""
+    for _ in range(TRIES):
+        places: Places = yield from Command(Look.PLACES, key=key, write=write)
+        copies: list[tuple[Node, Item]] = []
+        with suppress(OutcomeUnknown):  # what became of a step shows when it is looked at again
+            for node in places.all:
+                item = yield from look_at(key, node)
+                if item is None:
+                    continue
+                if item.kind is Kind.GONE:
+                    yield from _finish(key, node, item, places)
+                    return None
+                if item.kind is Kind.HOME:
+                    return Entry(item.record, Held.at(node, item))
+                copies.append((node, item))
+            if not copies:
+                return None
+            node, item = max(copies, key=lambda found: found[1].rank)
+            if item.ends <= places.now:
+                return None
+            entry = yield from _taken_over(key, node, item, places)
+            if entry is not None:
+                return entry
+    raise StoreUnavailable("its copies change all the time")
+
+
+def _finish(key: bytes, at: Node, stone: Item, places: Places) -> Flow[None]:
+    """Whoever destroyed it may have got no further than this."""
+    copy = marked(stone.copy, places)
+    for node in places.all:
+        if node is at:
+            continue
+        try:
+            there = yield from look_at(key, node)
+            if there is not None and there.kind is not Kind.GONE:
+                yield from commands.put(key, stone.pack(), TOMBSTONE_SECONDS, node)
+        except StoreError:
+            if node is copy or node in places.look:
+                raise
+
+
+def _taken_over(key: bytes, node: Node, copy: Item, places: Places) -> Flow[Entry | None]:
+    """Make a copy the home; None: things have changed meanwhile."""
+    ttl = copy.ends - places.now
+    claim = copy._replace(kind=Kind.CLAIM)
+    if copy.kind is Kind.COPY:
+        result = yield from commands.replace(key, claim.pack(), ttl, copy.cas, node)
+        if isinstance(result, Conflict | Missing):
+            return None
+        claim = claim._replace(cas=int(result))
+    if not (yield from _is_alone(key, node, claim, places)):
+        yield from commands.replace(key, claim.copied(), ttl, claim.cas, node)
+        return None
+    second = beside(node, places)
+    home = claim._replace(kind=Kind.HOME, term=claim.term + 1, copy=mark(second))
+    result = yield from commands.replace(key, home.pack(), ttl, claim.cas, node)
+    if isinstance(result, Conflict | Missing):
+        return None
+    held = Held.at(node, home._replace(cas=int(result)))
+    if second is not None:
+        with suppress(StoreError):  # the next write makes it
+            yield from copied(key, held, ttl, second)
+    return Entry(home.record, held)
+
+
+def _is_alone(key: bytes, node: Node, claim: Item, places: Places) -> Flow[bool]:
+    """Whether nothing else can be the home, nor become it."""
+    before = True
+    for other in places.all:
+        if other is node:
+            before = False
+            continue
+        there = yield from look_at(key, other)
+        if there is None:
+            continue
+        if there.kind in {Kind.HOME, Kind.GONE}:
+            return False
+        # Of two claims one must give way, or each would delete the other.
+        if there.rank > claim.rank or (there.rank == claim.rank and before):
+            return False
+        result = yield from commands.delete(key, there.cas, other)
+        if isinstance(result, Conflict):
+            return False
+    return True
