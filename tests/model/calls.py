@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sessionstore.core.errors import StoreError
+from sessionstore.core.flow import Command
 from sessionstore.core.verbs import Version
 from tests.model.spec import Stored
 
@@ -57,8 +58,8 @@ class Call:
 
     @property
     def is_uncertain(self) -> bool:
-        """Whether a write of it was sent, its reply never came, and nothing told its outcome."""
-        return not self.answered and any(done.fate in LOST for done in self.commands)
+        """Whether it has failed, and something of it was executed, or may have been."""
+        return not self.answered and any(it.fate in LOST or it.effect for it in self.commands)
 
     def did(self, kind: str, after: Stored) -> bool:
         """Whether a command of it has made this change, and was answered."""
@@ -72,12 +73,14 @@ class Done:
 
     :param fate: the name of its fate
     :param effect: what it changed
+    :param command: what was sent
     """
 
     call: Call
     handle: str
     fate: str
     effect: Effect | None = None
+    command: Command[Any] | None = None
 
     def __post_init__(self) -> None:
         self.call.commands.append(self)

@@ -175,9 +175,10 @@ class Oracle:
             after = None if value is None else self._read(done.handle, value)
             if after != before:
                 assert sent.writes, "9: a read has changed something"
-                done.effect = self._judge(commit, done.handle, before, after)
-                self._writer[done.handle] = done.call
-                self._alone.add(done.handle)
+                if not self._is_back(done, after):
+                    done.effect = self._judge(commit, done.handle, before, after)
+                    self._writer[done.handle] = done.call
+                    self._alone.add(done.handle)
             done.call.states.append(after)
 
     def ended(self, commit: Commit, call: Call) -> None:
@@ -230,6 +231,15 @@ class Oracle:
         if stored is not None:
             commit.loaded(stored)
             commit.request.loaded(stored)
+
+    def _is_back(self, done: Done, after: Stored) -> bool:
+        """Whether a write that was lost on one server has now arrived at the other one."""
+        effects = (it.effect for it in done.call.commands if it.effect is not None)
+        if not isinstance(after, Kept) or all(it.after != after for it in effects):
+            return False
+        assert done.handle not in self._over, "1: what was destroyed is there again"
+        self.stored[done.handle] = after
+        return True
 
     def _judge(self, commit: Commit, handle: str, before: Stored, after: Stored) -> Effect:
         if before is None:

@@ -202,3 +202,4 @@ class Outside(RuleBasedStateMachine):
                 self.world.oracle.current(handle)
             if self._met is not None:
                 self._met.update(self.world.met)
+                self._met.update(runs=1, commands=len(self.world.store.verbs))

@@ -23,6 +23,6 @@ def run_model(make: Callable[[], Sessions], examples: int, **options: Any) -> No
     """
     times = settings().max_examples / settings.get_profile("local").max_examples
     wanted = settings(
-        max_examples=max(1, int(examples * times)), stateful_step_count=STEPS, **options
+        **{"stateful_step_count": STEPS, **options}, max_examples=max(1, int(examples * times))
     )
     run_it(make, settings=wanted)

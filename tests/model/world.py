@@ -175,6 +175,7 @@ class World:
             count += 1
         assert count == 1 or self._looks_around, "one command loads a session"
         fate = fate if place < count else PASSES
+        self.met["faults"] += fate is not PASSES
         anonymous = self.settings["on_unavailable"] == "anonymous" and not request.destroyed
         if fate is PASSES:
             assert running.error is None, running.error
@@ -214,10 +215,11 @@ class World:
         assert sent is not None
         if not sent.writes and fate not in READ_FAULTS:
             fate = PASSES
-        done = Done(sent.call, handle_of(sent), fate.name)
+        done = Done(sent.call, handle_of(sent), fate.name, command=sent.command)
         _check_create(commit, done)
         commit.done.append(done)
         self._acting = (commit, done)
+        self.met["faults"] += fate is not PASSES
         commit.running.step(self._held(commit, done) if fate.name == "held_back" else fate.step)
         self._went_on(commit, commit.running)
 
@@ -242,6 +244,7 @@ class World:
             return
         self.under_way.discard(request)
         conclude(self.oracle, commit, running)
+        self.met["commits"] += 1
         self.met.update(situations(commit, running.error))
         if running.error is None and running.result is not None:
             request.answer = running.result
@@ -265,5 +268,8 @@ def _check_create(commit: Commit, done: Done) -> None:
         return
     earlier = [it for it in commit.done if it.verb == "create" and it.handle == done.handle]
     # One call may take several commands, to several servers.
-    again = any(it.call is not done.call or it.fate in LOST for it in earlier)
+    again = any(
+        it.call is not done.call or (it.fate in LOST and it.command == done.command)
+        for it in earlier
+    )
     assert not again, "a create is repeated under its handle"

@@ -53,8 +53,7 @@ class Item(NamedTuple):
 
     def pack(self) -> bytes:
         """Its bytes."""
-        term, number = self.term & _MOST, self.number & _MOST
-        head = _HEADER.pack(self.kind.value, term, number, self.copy, self.ends)
+        head = _HEADER.pack(self.kind.value, self.term, self.number, self.copy, self.ends)
         return head + self.record
 
     def copied(self) -> bytes:
@@ -109,6 +108,11 @@ def marked(number: int, places: Places) -> Node | None:
 def beside(home: Node, places: Places) -> Node | None:
     """Where the copy of a session with this home is made."""
     return next((node for node in places.make if node is not home), None)
+
+
+def following(count: int) -> int:
+    """The next term or number. Full is only what somebody put there who can write to the store."""
+    return min(count + 1, _MOST)
 
 
 def ends(places: Places, ttl: float) -> int:
