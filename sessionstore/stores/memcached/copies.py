@@ -19,7 +19,7 @@ from sessionstore.core.flow import Command, Flow
 from sessionstore.stores.base import Conflict, Deleted, Entry, Exists, Missing, Version
 from sessionstore.stores.memcached import commands
 from sessionstore.stores.memcached.copying import TRIES, copied, look_at
-from sessionstore.stores.memcached.items import Held, Item, Kind, beside, ends, following, mark, marked
+from sessionstore.stores.memcached.items import Held, Item, Kind, beside, ends, mark, marked
 from sessionstore.stores.memcached.places import Places
 from sessionstore.stores.memcached.routing import Look
 from sessionstore.stores.memcached.takeover import TOMBSTONE_SECONDS, found
@@ -63,8 +63,7 @@ def replace(
     places: Places = yield from Command(Look.PLACES, key=key, write=True)
     home, before = version.node, version.item
     copy, old = _place(home, before, places)
-    number = following(before.number)
-    item = Item(Kind.HOME, before.term, number, mark(copy), ends(places, ttl), value)
+    item = Item(Kind.HOME, before.term, before.next_number, mark(copy), ends(places, ttl), value)
     result = yield from commands.replace(key, item.pack(), ttl, version, home)
     if isinstance(result, Missing):
         return (yield from _current(key))

@@ -51,6 +51,16 @@ class Item(NamedTuple):
         """Of two, the greater one is newer."""
         return self.term, self.number
 
+    @property
+    def next_term(self) -> int:
+        """Of the home that its copy becomes."""
+        return min(self.term + 1, _MOST)
+
+    @property
+    def next_number(self) -> int:
+        """Of the next write. Full is only what somebody stored who can write to the server."""
+        return min(self.number + 1, _MOST)
+
     def pack(self) -> bytes:
         """Its bytes."""
         head = _HEADER.pack(self.kind.value, self.term, self.number, self.copy, self.ends)
@@ -108,11 +118,6 @@ def marked(number: int, places: Places) -> Node | None:
 def beside(home: Node, places: Places) -> Node | None:
     """Where the copy of a session with this home is made."""
     return next((node for node in places.make if node is not home), None)
-
-
-def following(count: int) -> int:
-    """The next term or number. Full is only what somebody put there who can write to the store."""
-    return min(count + 1, _MOST)
 
 
 def ends(places: Places, ttl: float) -> int:

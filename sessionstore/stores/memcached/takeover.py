@@ -16,7 +16,7 @@ from sessionstore.core.flow import Command, Flow
 from sessionstore.stores.base import Conflict, Entry, Missing
 from sessionstore.stores.memcached import commands
 from sessionstore.stores.memcached.copying import TRIES, copied, look_at
-from sessionstore.stores.memcached.items import Held, Item, Kind, beside, following, mark, marked
+from sessionstore.stores.memcached.items import Held, Item, Kind, beside, mark, marked
 from sessionstore.stores.memcached.places import Places
 from sessionstore.stores.memcached.routing import Look
 from sessionstore.stores.memcached.topology import Node
@@ -73,7 +73,7 @@ def _taken_over(key: bytes, node: Node, copy: Item, places: Places) -> Flow[Entr
     if not (yield from _is_alone(key, node, copy, places)):
         return None
     second = beside(node, places)
-    home = copy._replace(kind=Kind.HOME, term=following(copy.term), copy=mark(second))
+    home = copy._replace(kind=Kind.HOME, term=copy.next_term, copy=mark(second))
     ttl = copy.ends - places.now
     result = yield from commands.replace(key, home.pack(), ttl, copy.cas, node)
     if isinstance(result, Conflict | Missing):
