@@ -88,4 +88,4 @@ class Ending:
         state.record = state.version = state.token = None
         state.proven = state.destroyed = False
         state.cleared = False
-        state.baseline, state.originals = {}, {}
+        state.baseline, state.originals, state.deadlines = {}, {}, None

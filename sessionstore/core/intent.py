@@ -22,6 +22,7 @@ class Intent:
     """What one request wants of the record.
 
     :param base: the record that it read, or None
+    :param deadlines: the idle timeout and the absolute deadline as it last saw them, or None
     :param seen: the attributes as it last saw them; a second commit of one request may have
         stored another request's changes beside its own, and those it has not seen
     :param delta: its changes to the attributes
@@ -35,6 +36,7 @@ class Intent:
     """
 
     base: Record | None
+    deadlines: tuple[float, float] | None
     seen: dict[str, bytes]
     delta: Delta
     kept: frozenset[str]
@@ -107,6 +109,7 @@ def read_intent(state: State, values: Mapping[str, Any], config: SessionConfig) 
     kept = values.keys() if state.status is Status.NEW else state.assigned & values.keys()
     return Intent(
         base=state.record,
+        deadlines=state.deadlines,
         seen=state.baseline,
         delta=delta,
         kept=frozenset(delta.changed) | kept,

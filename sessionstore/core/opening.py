@@ -129,4 +129,5 @@ def _become_loaded(state: State, found: Record, entry: Entry, *, proven: bool) -
     state.version = entry.version
     state.may_lag = entry.may_lag
     state.baseline = dict(found.attributes)
+    state.deadlines = found.idle, found.absolute
     state.proven = proven

@@ -109,7 +109,7 @@ def _with_deadlines(record: Record, intent: Intent, config: SessionConfig, now: 
     created = record.created if intent.login is None else now
     idle = min(lifetime.idle, config.limits.idle)
     absolute = _absolute(lifetime, config, created)
-    if intent.login is None and intent.base is not None and _deadlines_differ(record, intent.base):
+    if intent.login is None and _have_moved(record, intent.deadlines):
         # Another request has set them meanwhile: the earlier ones count.
         idle, absolute = min(idle, record.idle), min(absolute, record.absolute)
     return replace(
@@ -121,11 +121,11 @@ def _with_deadlines(record: Record, intent: Intent, config: SessionConfig, now: 
     )
 
 
-def _deadlines_differ(record: Record, base: Record) -> bool:
+def _have_moved(record: Record, seen: tuple[float, float] | None) -> bool:
     # As they are stored: this request's own record, kept from its last commit, is not rounded.
-    return any(
+    return seen is not None and any(
         round(theirs * 1000) != round(ours * 1000)
-        for theirs, ours in ((record.idle, base.idle), (record.absolute, base.absolute))
+        for theirs, ours in zip((record.idle, record.absolute), seen, strict=True)
     )
 
 

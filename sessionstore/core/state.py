@@ -65,6 +65,7 @@ class State:
         "baseline",
         "changes_hands",
         "cleared",
+        "deadlines",
         "destroyed",
         "dirty",
         "failure",
@@ -96,6 +97,9 @@ class State:
         # What the application's mapping encoded to when it was last equal to ours.
         self.baseline: dict[str, bytes] = {}
         self.originals: dict[str, Any] = {}
+        # The idle timeout and the absolute deadline, as the application has seen them. `record`
+        # may be another request's already, which a commit that failed then has met.
+        self.deadlines: tuple[float, float] | None = None
         # Whether the token holds the record's current secret, and whether this request made it.
         self.proven = False
         self.minted = False

@@ -290,6 +290,7 @@ class Writing:
         state = request.state
         state.status = Status.LOADED
         state.record, state.version = stored
+        state.deadlines = stored.record.idle, stored.record.absolute
         state.proven, state.may_lag = True, False
         state.rebase(request.values, request.intent.delta)
 

@@ -12,10 +12,12 @@ from sessionstore import (
     SessionGone,
     SessionManager,
 )
-from tests.core.support import HOUR, World, spoil, token_of, write
+from sessionstore.core.state import Lifetime
+from tests.core.support import HOUR, NOW, World, spoil, token_of, write
 from tests.support.scripted_store import (
     after,
     exceeds_deadline,
+    passes,
 )
 
 
@@ -108,6 +110,22 @@ def test_conflicts_until_the_deadline_are_unresolved_and_nothing_is_written() ->
     with pytest.raises(ConflictUnresolved, match="other writers won until the deadline"):
         world.manager.commit(session)
     assert world.open(token) == {"a": 1, "n0": 0}
+
+
+def test_the_earlier_of_two_deadlines_counts_also_after_a_commit_that_failed() -> None:
+    """The failed one has met the other request's deadline: the next one must still know it."""
+    world = World(absolute_timeout=2 * HOUR)
+    token = world.begin(a=1)
+    one, other = world.open(token), world.open(token)
+    assert one == other == {"a": 1}
+    one.state.lifetime = Lifetime(HOUR)
+    other.state.lifetime = Lifetime(HOUR, NOW + 60)
+    world.manager.commit(other)
+    world.store.on("replace", passes, exceeds_deadline)
+    with pytest.raises(ConflictUnresolved):
+        world.manager.commit(one)
+    world.manager.commit(one)
+    assert world.stored(token).absolute == NOW + 60
 
 
 def test_a_deadline_without_a_conflict_is_unavailability() -> None:

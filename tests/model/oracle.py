@@ -233,9 +233,8 @@ class Oracle:
             commit.request.loaded(stored)
 
     def _is_back(self, done: Done, after: Stored) -> bool:
-        """Whether a write that was lost on one server has now arrived at the other one."""
-        effects = (it.effect for it in done.call.commands if it.effect is not None)
-        if not isinstance(after, Kept) or all(it.after != after for it in effects):
+        """Whether what this call has seen, and was lost on one server, is now at the other one."""
+        if not isinstance(after, Kept) or after not in done.call.states:
             return False
         assert done.handle not in self._over, "1: what was destroyed is there again"
         self.stored[done.handle] = after
@@ -288,7 +287,8 @@ class Oracle:
             ended = self.is_over(current)
             assert ended or not ours, "7: another session is begun beside one's own"
         elif commit.status is Status.LOADED and wanted.destroy:
-            assert current is None, "2: goes on after its end"
+            gone = current is None or isinstance(current, Spoiled)
+            assert gone, "2: goes on after its end"
         else:
             assert commit.status is Status.VOID and wanted.login, "2: goes on after its end"
 

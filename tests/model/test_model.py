@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from functools import partial
 
 import pytest
@@ -60,16 +60,28 @@ def restart(server: MemcachedServer, store: Store) -> None:
 
 
 def test_it_gets_into_all_of_these() -> None:
-    """The same examples each time, so that what they meet is a fact and not luck."""
-    met: Counter[str] = Counter()
-    run_model(lambda: Sessions(met=met), 400, derandomize=True, database=None)
+    """What it never met it has not tested."""
+    met = met_by(partial(Sessions), EXPECTED)
     assert not EXPECTED - met.keys()
 
 
 @pytest.mark.parametrize("any_store", ["memcached"], indirect=True)
 def test_it_gets_between_the_commands_of_a_verb(any_store: AnyStore) -> None:
     """The same, where a conflict takes a second command."""
-    met: Counter[str] = Counter()
     with any_store.opened() as store:
-        run_model(lambda: Sessions(store, met), 150, derandomize=True, database=None)
-    assert not OF_SEVERAL_COMMANDS - met.keys(), met
+        met = met_by(partial(Sessions, store), OF_SEVERAL_COMMANDS)
+    assert not OF_SEVERAL_COMMANDS - met.keys()
+
+
+def met_by(make: Callable[..., Sessions], wanted: Set[str]) -> Counter[str]:
+    """Run it until it has met all of these, or far longer than that takes.
+
+    Examples depend on what else is imported (Hypothesis takes constants from there), so a fixed
+    seed would not fix them.
+    """
+    met: Counter[str] = Counter()
+    for _ in range(12):
+        run_model(partial(make, met=met), 150, derandomize=False, database=None)
+        if not wanted - met.keys():
+            break
+    return met

@@ -41,7 +41,8 @@ def conclude(oracle: Oracle, commit: Commit, running: Running | Ran) -> None:
         _gone(oracle, commit)
     elif isinstance(running.error, HeadersAlreadySent):
         assert commit.headers_sent, "the headers are not sent yet"
-        ended = commit.wanted.destroy and all(e.kind == "deleted" for e in commit.effects)
+        ends = commit.wanted.destroy or commit.wanted.leaves
+        ended = ends and all(effect.kind == "deleted" for effect in commit.effects)
         assert ended or not commit.effects, "11: written, and reported as refused"
         _half_done(commit, running.error)
     elif isinstance(running.error, StoreError):

@@ -136,15 +136,23 @@ def _added(key: bytes, item: Item, ttl: float, node: Node) -> Flow[Item | None]:
 def _conflict(
     key: bytes, conflict: Conflict, home: Node, places: Places
 ) -> Flow[Conflict | Missing]:
+    """What is there, which must be at its copy as well: it may be our own write, whose reply was
+    lost before the copy was made."""
     item = Item.unpack(conflict.entry)
+    current: Conflict | Missing = Conflict(Entry(item.record, Held.at(home, item)))
     if item.kind is not Kind.HOME:
-        return (yield from _current(key))
-    held = Held.at(home, item)
-    current = Conflict(Entry(item.record, held))
-    # It may be our own write, whose reply was lost before the copy was made.
-    ttl = max(item.ends - places.now, 1)
-    yield from _copied(key, held, ttl, marked(item.copy, places), current)
-    return current
+        current = yield from _current(key)
+    for _ in range(TRIES):
+        if isinstance(current, Missing):
+            return current
+        held = current.entry.version
+        assert isinstance(held, Held)  # noqa: S101 (all that is found here is)
+        ttl = max(held.item.ends - places.now, 1)
+        copy = marked(held.item.copy, places)
+        if (yield from _is_copied(key, held, ttl, copy, current)):
+            return current
+        current = yield from _current(key)  # its home was lost
+    raise StoreUnavailable("it changes all the time", node=home.name)
 
 
 def _current(key: bytes) -> Flow[Conflict | Missing]:
@@ -159,14 +167,18 @@ def _copied(key: bytes, held: Held, ttl: float, node: Node | None, result: objec
     :raises NotReplicated: it may not be
     :raises OutcomeUnknown: the home is not the home any more
     """
+    if not (yield from _is_copied(key, held, ttl, node, result)):
+        raise OutcomeUnknown("its home was lost during the write", node=held.node.name)
+
+
+def _is_copied(key: bytes, held: Held, ttl: float, node: Node | None, result: object) -> Flow[bool]:
+    """The same; False: the home is not the home any more."""
     if node is None:
         raise _shortfall("there is no second server for the copy", result)
     try:
-        counts = yield from copied(key, held, ttl, node)
+        return (yield from copied(key, held, ttl, node))
     except StoreError as error:
         raise _shortfall(f"the copy was not written: {error}", result) from None
-    if not counts:
-        raise OutcomeUnknown("its home was lost during the write", node=held.node.name)
 
 
 def _shortfall(text: str, result: object) -> NotReplicated:
