@@ -131,6 +131,19 @@ class State:
         # Whether the commit under way signs somebody in or out, by whichever way it was asked.
         self.changes_hands = False
 
+    @property
+    def asks_something(self) -> bool:
+        """Whether the application has asked for anything, beside what its values show."""
+        return (
+            self.dirty
+            or self.destroyed
+            or self.cleared
+            or self.rotate
+            or self.rotate_unless_recent
+            or self.login is not None
+            or self.lifetime is not None
+        )
+
     def ensure_loaded(self) -> None:
         """Load now if nobody has, or raise what loading raised before."""
         if self.failure is not None and self.status is not Status.UNAVAILABLE:
@@ -225,7 +238,7 @@ class State:
 
     def decode_attributes(self) -> dict[str, Any]:
         """The attributes' values as loaded: the application's mapping begins with these."""
-        self.originals = {name: codec.decode(data) for name, data in self.baseline.items()}
+        self.originals = codec.decode_each(self.baseline)
         return self.originals.copy()
 
     def delta(self, values: Mapping[str, Any]) -> Delta:
