@@ -159,13 +159,10 @@ def decode(value: bytes, handle: str, sealer: Sealer) -> Record:
         raise RecordUnreadable("malformed")
     if max(fields[7:12]) >= MAX_TIME:
         raise RecordUnreadable("malformed")
-    earlier = value[_HEAD.size : ids_end]
+    earlier = range(_HEAD.size, ids_end, WRITE_ID_BYTES)
     return Record(
         counter=int.from_bytes(fields[1], "big"),
-        write_ids=(
-            fields[2],
-            *(earlier[i : i + WRITE_ID_BYTES] for i in range(0, len(earlier), WRITE_ID_BYTES)),
-        ),
+        write_ids=(fields[2], *[value[i : i + WRITE_ID_BYTES] for i in earlier]),
         secret_hash=fields[5],
         previous=_decode_previous(value[ids_end:previous_end]),
         epoch=fields[6],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sessionstore.core import codec
 from sessionstore.core.errors import (
@@ -36,6 +36,9 @@ class Status(Enum):
     """Reads as empty, sets and deletes no cookie, destroys nothing; a write is refused."""
     UNAVAILABLE = "unavailable"
     """The store failed and the site prefers pages without sessions to errors."""
+
+
+_NOTHING: Final = object()
 
 
 class Lifetime(NamedTuple):
@@ -249,18 +252,14 @@ class State:
 
         :raises UnstorableValue: naming the path of a value that a session cannot hold
         """
-        baseline = {} if self.cleared else self.baseline
+        baseline, originals = ({}, {}) if self.cleared else (self.baseline, self.originals)
         delta = Delta(replaces=self.cleared)
         for name, value in values.items():
-            before = baseline.get(name)
-            if (
-                before is not None
-                and self.originals.get(name) is value
-                and type(value) in codec.IMMUTABLE
-            ):
+            # Whatever has an original has a baseline.
+            if originals.get(name, _NOTHING) is value and type(value) in codec.IMMUTABLE:
                 continue
             data = codec.encode(value, name)
-            if data != before:
+            if data != baseline.get(name):
                 delta.changed[name] = data
         delta.removed = baseline.keys() - values.keys()
         return delta
