@@ -22,6 +22,7 @@ PARTS: Final = {
     "arrivals": "how long users wait who come at a fixed rate",
     "growth": "with attributes, size, stored sessions and workers",
     "sizes": "what a session takes in Redis",
+    "costs": "what sessions cost their server: CPU, network, memory when it is full of them",
     "startup": "what an import takes, and how large the wheel is",
 }
 """Module, and what it is about."""

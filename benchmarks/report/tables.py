@@ -56,6 +56,8 @@ def tables(result: Result) -> Iterator[Table]:
         yield from growth_tables(result["growth"])
     if "sizes" in result:
         yield sizes_table(result["sizes"])
+    if "costs" in result:
+        yield costs_table(result["costs"])
     if "startup" in result:
         yield startup_table(result["startup"])
 
@@ -284,9 +286,28 @@ def sizes_table(sizes: Mapping[str, Any]) -> Table:
         rows.append([title, *(f"{one['memory']:,} ({one['value']:,})" for one in each)])
     return Table(
         "Bytes of a session in Redis",
-        "`MEMORY USAGE`, with the key, the expiry and what the allocator rounds up to; in brackets"
-        " the length of the value. Columns: the session as JSON without spaces.",
+        "`MEMORY USAGE`, with the key and what the allocator rounds up to; in brackets the length"
+        " of the value. The server's tables of keys and of expiries come on top of it, about 60 B."
+        " Columns: the session as JSON without spaces.",
         ["stored by", *(f"{size:,} B" for size in SIZES)],
+        rows,
+    )
+
+
+def costs_table(part: Mapping[str, Any]) -> Table:
+    """What a server spends on sessions."""
+    rows = []
+    for server, costs in part.items():
+        for verb, cost in costs["verbs"].items():
+            cpu = ", ".join(f"{quantile(cost[way], 0.5):.1f} µs" for way in ("alone", "together"))
+            rows.append([server, verb, cpu, f"{cost['received']:.0f} B", f"{cost['sent']:.0f} B"])
+        for kind, cpu in costs["connect"].items():
+            rows.append([server, f"a new connection, {kind}", f"{cpu:.0f} µs", "", ""])
+    return Table(
+        "What sessions cost their server",
+        "Its own count of its CPU time, for one command at a time on a connection, and for 50 tasks"
+        " on one; and of what it received and sent. Connections: with the first command.",
+        ["server", "for", "CPU", "received", "sent"],
         rows,
     )
 
