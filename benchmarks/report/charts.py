@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,11 +34,14 @@ def draw(result: Result, directory: Path) -> Iterator[tuple[str, Path]]:
     for name, (part, title, drawing) in made.items():
         if part in result:
             file = directory / f"{name}.svg"
-            with mpl.rc_context(_STYLE):
-                drawing(result[part]).savefig(
-                    file, format="svg", metadata={"Date": None}, bbox_inches="tight"
-                )
+            save(partial(drawing, result[part]), file)
             yield title, file
+
+
+def save(drawing: Callable[[], Figure], file: Path) -> None:
+    """Draw it into an SVG file, in the style of all our charts."""
+    with mpl.rc_context(_STYLE):
+        drawing().savefig(file, format="svg", metadata={"Date": None}, bbox_inches="tight")
 
 
 def _sites(framework: str, names: Mapping[str, Any]) -> list[Site]:

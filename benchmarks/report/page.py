@@ -30,6 +30,8 @@ back and compared.
 Only ratios within one run mean anything: on another machine, or on the same an hour later, all
 times are others. Servers, sites and what puts load on them share the machine's {cores} cores, and
 the network is its loopback; a real one adds its round trip to every store command.
+
+What follows from such figures for more than one machine is on [a page of its own](scale.md).
 """
 
 _BUSY: Final = """\

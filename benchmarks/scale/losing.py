@@ -36,7 +36,7 @@ class AtRisk:
     """Acknowledged writes that a replica does not have yet as its primary dies.
 
     :param logins: logins and logouts
-    :param saves: other writes, touches included
+    :param saves: other writes: what requests changed, touches, new sessions
     """
 
     logins: float
@@ -50,8 +50,7 @@ def at_risk(demand: Demand, shards: int, lag: float, durable: str) -> AtRisk:
     :param durable: as the store's option; what waits for a replica is not at risk, as long as one
         confirms in time
     """
-    # A login is two writes, the session's creation and its rotation: both come before anybody is
-    # logged in. Counted is the second, which a user would miss.
+    # A login is two writes: the session's creation, which never waits, and its rotation.
     logins = (demand.logins + demand.logouts) / shards * lag
     saves = (demand.writes + demand.touches + demand.logins) / shards * lag
     if durable == "all":

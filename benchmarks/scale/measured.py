@@ -123,7 +123,9 @@ class Measured:
         :param sealing: ``"no compression"``, ``"zlib"``, ``"zstd"``, ``"zstd, encrypted"``...
         """
         sizes = self.result["sizes"][f"sessionstore, {sealing}"]
-        points = sorted((int(size), found["value"]) for size, found in sizes.items())
+        points: list[tuple[int, int]] = sorted(
+            (int(size), found["value"]) for size, found in sizes.items()
+        )
         place = sum(at < size for at, _ in points[1:-1])
         (low, below), (high, above) = points[place], points[place + 1]
         return round(below + (above - below) * (size - low) / (high - low))

@@ -21,7 +21,7 @@ _REDIS_FIXED: Final = 72
 the table of keys (24), as ``MEMORY USAGE`` of Redis 7.0 counts them."""
 
 _ITEM_HEAD: Final = 48 + 8
-"""Memcached 1.6: an item's head and its CAS number. The key ends with a zero, the value with two."""
+"""Memcached 1.6: an item's head and its CAS number. A byte ends the key, two end the value."""
 _FIRST_CHUNK: Final = 96
 _ALIGNMENT: Final = 8
 _LARGEST_CHUNK: Final = 512 * 1024

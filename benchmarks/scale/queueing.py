@@ -6,6 +6,7 @@ M/D/c: Redis has one thread (c = 1), Memcached several. Times are in service tim
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from heapq import heapify, heapreplace
 
 from benchmarks.statistics import quantile
@@ -37,6 +38,6 @@ def mean_wait(utilisation: float) -> float:
     return utilisation / (2 * (1 - utilisation))
 
 
-def percentile(waiting: list[float], share: float) -> float:
-    """Service included."""
+def answered(waiting: Sequence[float], share: float) -> float:
+    """By when that share has its answer, the service included."""
     return quantile(waiting, share) + 1.0

@@ -40,6 +40,8 @@ class Outcome:
     :param late: errors by a deadline
     :param opened: seconds from the storm's begin to when the first breaker opened; None: none did
     :param failed_at: when each error came, in seconds from the storm's end
+    :param came: commands that came during the storm
+    :param failed: those of them that failed
     """
 
     served: int = 0
@@ -47,11 +49,13 @@ class Outcome:
     late: int = 0
     opened: float | None = None
     failed_at: list[float] = field(default_factory=list)
+    came: int = 0
+    failed: int = 0
 
     @property
-    def failed(self) -> float:
-        """Share of all."""
-        return (self.refused + self.late) / max(1, self.served + self.refused + self.late)
+    def failed_in_storm(self) -> float:
+        """Of the commands that came during it, those that failed."""
+        return self.failed / max(1, self.came)
 
     @property
     def recovery(self) -> float:
@@ -63,7 +67,7 @@ class Outcome:
 class _Command:
     process: int
     attempts: Attempts
-    ends: float = 0.0
+    in_storm: bool
 
 
 class Storm:
@@ -119,16 +123,19 @@ class Storm:
     def _arrive(self, now: float) -> None:
         deadline, limit = now + self._timeout, self._timeout * ATTEMPT_SHARE
         attempts = Attempts(deadline, limit, write=False, node=NODE)
-        self._attempt(now, _Command(self._rng.randrange(len(self._breakers)), attempts))
+        process = self._rng.randrange(len(self._breakers))
+        in_storm = BEFORE <= now < BEFORE + DURING
+        self.outcome.came += in_storm
+        self._attempt(now, _Command(process, attempts, in_storm))
 
     def _attempt(self, now: float, command: _Command) -> None:
         try:
             until = command.attempts.start(now)
         except StoreError:
-            self._fail(now, late=True)
+            self._fail(now, command, late=True)
             return
         if not self._breakers[command.process].admits(now):
-            self._fail(now, late=False)
+            self._fail(now, command, late=False)
             return
         self._free = max(self._free, now) + 1 / SERVED
         if self._free <= until:
@@ -146,11 +153,12 @@ class Storm:
         try:
             pause = command.attempts.failed(failure, now, self._rng.random())
         except StoreError:
-            self._fail(now, late=True)
+            self._fail(now, command, late=True)
             return
         self._later(now + pause, "again", command)
 
-    def _fail(self, now: float, *, late: bool) -> None:
+    def _fail(self, now: float, command: _Command, *, late: bool) -> None:
+        self.outcome.failed += command.in_storm
         if late:
             self.outcome.late += 1
         else:
