@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -22,15 +23,23 @@ def write_page(answers: Answers, page: Path) -> None:
 
     :raises ValueError: the page lacks a mark
     """
+    renew(page, sections(answers))
     from benchmarks.scale.charts import draw  # matplotlib, for this alone
 
-    found, text = sections(answers), page.read_text()
+    draw(answers, page.parent / CHARTS)
+
+
+def renew(page: Path, found: Mapping[str, str]) -> None:
+    """Put each section into its place.
+
+    :raises ValueError: the page lacks one; it is left as it was
+    """
+    text = page.read_text()
     for name in found:
         if f"<!-- {name}: begin -->" not in text or f"<!-- {name}: end -->" not in text:
             raise ValueError(f"{page} has no place for {name}")
     for name, section in found.items():
         put_into(page, section, name)
-    draw(answers, page.parent / CHARTS)
 
 
 def sections(answers: Answers) -> dict[str, str]:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from benchmarks.scale.plan import DAY, Plan
 from sessionstore.core.expiry import remaining, touch_due
 
-USERS = 40
-VISITS = 100
-"""As many are followed, each for so many visits."""
+USERS = 10
+VISITS = 400
+"""As many are followed, each for so many visits: long enough that the beginning, after which the
+first touch is an interval away, is a small part."""
 
 NO_ABSOLUTE = float("inf")
 
