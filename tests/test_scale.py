@@ -249,7 +249,7 @@ def test_a_storm_fails_more_than_the_surplus_until_the_breakers_spare_the_server
     assert found.failed_in_storm > 0.5  # which would be the surplus
     assert found.opened is not None and 0.5 < found.opened < 2
     assert found.refused > found.late > 0
-    assert found.recovery < storm.MOST_AFTER / 2
+    assert found.recovery < storm.MOST_AFTER - 1
     assert found.came == pytest.approx(2 * storm.SERVED * storm.DURING, rel=0.03)
 
 
@@ -308,11 +308,13 @@ def test_connections_by_hand() -> None:
 
 def test_what_waits_for_a_replica_is_not_at_risk() -> None:
     demand = Demand(1e6, 1000, logins=10, logouts=5, touches=20, writes=70, loads=900)
-    assert at_risk(demand, 5, 0.5, "0").logins == pytest.approx(1.5)
-    assert at_risk(demand, 5, 0.5, "0").saves == pytest.approx(10)
-    assert at_risk(demand, 5, 0.5, "1").logins == 0
-    assert at_risk(demand, 5, 0.5, "1").saves == pytest.approx(10)
-    assert at_risk(demand, 5, 0.5, "all").saves == 0
+    assert at_risk(demand, 5, 0.05, "0").logins == pytest.approx(0.15)
+    assert at_risk(demand, 5, 0.05, "0").saves == pytest.approx(1)
+    assert at_risk(demand, 5, 0.05, "1").logins == 0
+    assert at_risk(demand, 5, 0.05, "1").saves == pytest.approx(1)
+    assert at_risk(demand, 5, 0.05, "all").saves == 0
+    # Further behind than a write can wait (0.09 s of a timeout of 0.5): nothing is confirmed.
+    assert at_risk(demand, 5, 0.5, "all") == at_risk(demand, 5, 0.5, "0")
 
 
 # -- the command and the page --

@@ -22,7 +22,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Show the tables, or write the page."""
     options = _parser().parse_args(arguments)
     plan = Plan(**{part.name: getattr(options, part.name) for part in fields(Plan)})
-    answers = Answers(plan, Measured.read(options.measured), sorted(options.sessions))
+    measured = Measured.read(options.measured)
+    if options.keep:
+        measured.keep()
+    answers = Answers(plan, measured, sorted(options.sessions))
     if options.markdown:
         from benchmarks.scale.page import write_page  # matplotlib, for this alone
 
@@ -50,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--measured", type=Path, metavar="FILE", help='of make bench ARGS="--json FILE"'
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="commit that: benchmarks/scale/measured.json"
     )
     parser.add_argument("--only", action="append", choices=GROUPS, help="some of the tables")
     parser.add_argument(

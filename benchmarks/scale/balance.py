@@ -23,7 +23,7 @@ from sessionstore.stores.redis.cluster import SLOTS
 
 HEAD = 4000
 """So many of the most active sessions are placed one by one."""
-BAND = 2
+BAND = 4
 """The others are placed in bands of ranks, each ending at so many times the rank at which it
 begins; within a band all are as active as its mean."""
 _PREFIX = f"{DEFAULT_PREFIX}:s:".encode()

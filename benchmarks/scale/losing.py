@@ -9,12 +9,18 @@ from typing import Final
 
 from benchmarks.scale.balance import keys, on_the_ring, ring_of
 from benchmarks.scale.plan import Demand, Plan
+from sessionstore.stores.attempts import ATTEMPT_SHARE
+from sessionstore.stores.base import DEFAULT_TIMEOUT
 from sessionstore.stores.memcached.membership import PACE
 from sessionstore.stores.memcached.store import DEFAULT_FAILOVER_AFTER
+from sessionstore.stores.redis.durability import LATENESS
 
 ELECTION: Final = 1.6
 """Seconds from when a primary is given up until its replica serves, and clients know: the drill's
 worst 3.6 s (``docs/redis.md``) less its cluster-node-timeout of 2 s."""
+
+LONGEST_WAIT: Final = DEFAULT_TIMEOUT * ATTEMPT_SHARE - LATENESS
+"""Seconds for which a durable write can wait for a replica, by the default ``timeout``."""
 
 KEYS: Final = 20_000
 """That are placed on the ring to see who has how much."""
@@ -47,12 +53,14 @@ def at_risk(demand: Demand, shards: int, lag: float, durable: str) -> AtRisk:
     """Of one primary of a cluster.
 
     :param lag: seconds that the replica is behind
-    :param durable: as the store's option; what waits for a replica is not at risk, as long as one
-        confirms in time
+    :param durable: as the store's option; what waits for a replica is not at risk, if the replica
+        is not further behind than a write can wait
     """
     # A login is two writes: the session's creation, which never waits, and its rotation.
     logins = (demand.logins + demand.logouts) / shards * lag
     saves = (demand.writes + demand.touches + demand.logins) / shards * lag
+    if lag > LONGEST_WAIT:
+        return AtRisk(logins, saves)
     if durable == "all":
         return AtRisk(0, 0)
     return AtRisk(0 if durable == "1" else logins, saves)

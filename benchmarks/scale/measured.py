@@ -1,7 +1,8 @@
 """What the plan rests on that was measured: a run of ``make bench``, or the committed one.
 
 ``measured.json`` beside this module is what ``make bench`` said on the machine that it names, two
-busy cores: ``--only costs`` in full, ``sizes`` and ``requests`` of a quick run minutes before.
+busy cores: ``--only costs`` in full, ``sizes`` and ``requests`` of a quick run minutes before, each
+put there by ``--keep``.
 """
 
 from __future__ import annotations
@@ -64,6 +65,21 @@ class Measured:
         result = json.loads(file.read_text())
         borrowed = [part for part in PARTS if part not in result]
         return cls({**result, **{part: committed[part] for part in borrowed}}, borrowed)
+
+    def keep(self) -> None:
+        """Make this the committed one: what is used of it."""
+        kept = {name: self.result[name] for name in ("began", "load before", "about", "costs")}
+        sizes = self.result["sizes"].items()
+        kept["sizes"] = {title: found for title, found in sizes if title.startswith("sessionstore")}
+        sites = self.result["requests"]["sites"]
+        names = [f"{at}:{session}" for at in FRAMEWORKS for session in ("none", "sessionstore")]
+        kept["requests"] = {
+            "sites": {
+                name: {kind: {"cpu": found["cpu"]} for kind, found in sites[name].items()}
+                for name in names
+            }
+        }
+        COMMITTED.write_text(json.dumps(_rounded(kept), indent=1) + "\n")
 
     @property
     def about(self) -> str:
@@ -134,3 +150,12 @@ class Measured:
         """Seconds of an app server's CPU that a session adds to a request."""
         added = figures(f"{framework}:sessionstore", kind, "cpu", self.result["requests"])
         return quantile(added, 0.5) / 1e6
+
+
+def _rounded(found: Any) -> Any:
+    """To what may mean something."""
+    if isinstance(found, dict):
+        return {name: _rounded(value) for name, value in found.items()}
+    if isinstance(found, list):
+        return [_rounded(value) for value in found]
+    return round(found, 2) if isinstance(found, float) else found

@@ -26,7 +26,7 @@ SERVED: Final = 2000
 """Commands a second that the simulated server can serve, whatever the real one can."""
 BEFORE: Final = 1.0
 DURING: Final = 5.0
-MOST_AFTER: Final = 8.0
+MOST_AFTER: Final = 5.0
 """Seconds: of usual load, of the storm, and of usual load again."""
 NODE: Final = "node"
 

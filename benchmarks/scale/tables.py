@@ -69,7 +69,7 @@ def assumed(answers: Answers) -> Iterable[Table]:
 
 
 def _plain(value: object) -> str:
-    return f"{value:,g}" if isinstance(value, float) else str(value)
+    return f"{value:,.10g}" if isinstance(value, float) else str(value)
 
 
 def sizing(answers: Answers) -> Iterable[Table]:
@@ -160,9 +160,9 @@ def apps(answers: Answers) -> Table:
         "App servers",
         "Cores that sessions keep busy, of all together: under Flask, Django, Starlette."
         f" Connections at most, to *each* server of the store; (!): more than {LARGE:,}, Redis's"
-        " own `maxclients` (Memcached's `-c` is 1,024 unless it is told otherwise). *Slots*: questions"
-        " to the whole cluster; *watching*: to *each* Memcached server with `failover=next` or"
-        " `copies=2`, and of its threads' time, if one costs as much as a load.",
+        " own `maxclients` (Memcached's `-c` is 1,024 unless it is told otherwise). *Slots*:"
+        " questions to the whole cluster; *watching*: to *each* Memcached server with"
+        " `failover=next` or `copies=2`, and of its threads' time, if one costs as much as a load.",
         ["sessions", "servers", "cores", "threads' connections", "asyncio's", "slots", "watching"],
         rows,
     )
