@@ -48,9 +48,9 @@ def balance(answers: Answers) -> Iterable[Table]:
         f"Sessions: {count(ONE_BY_ONE)} placed by the slots of their keys; {most} by a draw from"
         f" the same distribution; on Memcached's ring, {FOR_EACH} for each server by their keys."
         f" Commands: of {most} sessions, where the one of rank r is as active as r to the power of"
-        " minus the exponent; the last line is the share of the first. A session is one key: a Redis primary"
-        f" that does nothing else answers at most {rate(loads)} loads or {rate(saves)} saves of"
-        " it.",
+        " minus the exponent; the last line is the share of the first. A session is one key: a"
+        f" Redis primary that does nothing else answers at most {rate(loads)} loads or"
+        f" {rate(saves)} saves of it.",
         [
             *("shards", f"{count(ONE_BY_ONE)} sessions", f"{most} sessions", "on the ring"),
             *(f"commands, {exponent:g}" for exponent in EXPONENTS),
