@@ -240,19 +240,36 @@ def test_several_threads_wait_less_for_the_same_load() -> None:
 
 
 def test_no_command_fails_below_what_a_server_can_do() -> None:
-    found = storm.simulate(1, 0.4, 0.8, 20)
+    found = storm.simulate(1, 0.4, 0.8, 20, 0.3)
     assert found.failed_in_storm == 0 and found.opened is None and found.recovery == 0
     asked = storm.SERVED * (0.4 * (storm.BEFORE + storm.MOST_AFTER) + 0.8 * storm.DURING)
     assert found.served == pytest.approx(asked, rel=0.03)
 
 
 def test_a_storm_fails_more_than_the_surplus_until_the_breakers_spare_the_server() -> None:
-    found = storm.simulate(1, 0.4, 2.0, 20)
+    found = storm.simulate(1, 0.4, 2.0, 20, 0.3)
     assert found.failed_in_storm > 0.5  # which would be the surplus
     assert found.opened is not None and 0.5 < found.opened < 2
     assert found.refused > found.late > 0
     assert found.recovery < storm.MOST_AFTER - 1
     assert found.came == pytest.approx(2 * storm.SERVED * storm.DURING, rel=0.03)
+
+
+def test_a_storm_does_not_depend_on_how_many_commands_one_stands_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fine = storm.simulate(1, 0.4, 1.5, 100, 0.5)
+    monkeypatch.setattr(storm, "SERVED", storm.SERVED // 4)
+    coarse = storm.simulate(1, 0.4, 1.5, 25, 0.5)
+    assert fine.came == pytest.approx(4 * coarse.came, rel=0.05)
+    assert coarse.failed_in_storm == pytest.approx(fine.failed_in_storm, abs=0.05)
+    assert coarse.opened == pytest.approx(fine.opened, abs=0.3)
+
+
+def test_writes_are_not_sent_again() -> None:
+    reads, writes = (storm.simulate(1, 0.4, 1.2, 20, share) for share in (0.0, 1.0))
+    # What is sent again is more work, and so more errors.
+    assert writes.failed_in_storm < reads.failed_in_storm
 
 
 # -- arithmetic --

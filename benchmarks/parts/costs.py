@@ -1,7 +1,8 @@
 """What sessions cost their server: its CPU time and network for each verb, for a new connection,
 and the memory of a store that is full of them.
 
-The server counts its own CPU time, so who else uses the machine matters little to these figures.
+The server counts its own CPU time, so that what else the machine does matters less to these figures
+than to times.
 """
 
 from __future__ import annotations

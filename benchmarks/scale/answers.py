@@ -131,5 +131,10 @@ class Answers:
         processes = max(1, round(point.redis.load * SERVED / asked))
         outcome = None
         if load >= 1:
-            outcome = simulate(self.plan.seed, point.redis.load, load, processes)
+            usual = point.redis.commands
+            more_logins = logins - point.demand.logins
+            # Of a login's three commands two write.
+            writes = sum(usual.values()) - usual["load"] + 2 * more_logins
+            share = writes / (sum(usual.values()) + 3 * more_logins)
+            outcome = simulate(self.plan.seed, point.redis.load, load, processes, share)
         return Stormy(times, logins, load, outcome)

@@ -22,7 +22,7 @@ from sessionstore.stores.attempts import ATTEMPT_SHARE, Attempts, unavailable
 from sessionstore.stores.base import DEFAULT_TIMEOUT
 from sessionstore.stores.health import Breaker
 
-SERVED: Final = 2000
+SERVED: Final = 1000
 """Commands a second that the simulated server can serve, whatever the real one can."""
 BEFORE: Final = 1.0
 DURING: Final = 5.0
@@ -60,7 +60,7 @@ class Outcome:
     @property
     def recovery(self) -> float:
         """Seconds from the storm's end to the last error."""
-        return max(0.0, *self.failed_at, 0.0)
+        return max(0.0, max(self.failed_at, default=0.0))
 
 
 @dataclass
@@ -76,13 +76,21 @@ class Storm:
     :param usual: its utilisation before and after
     :param peak: what is asked of it during the storm, in what it can serve
     :param processes: how many there are for this server's rate of SERVED commands a second
+    :param writes: their share of the commands, which are not sent again once a reply is lost
     """
 
     def __init__(
-        self, rng: random.Random, usual: float, peak: float, processes: int, timeout: float
+        self,
+        rng: random.Random,
+        usual: float,
+        peak: float,
+        processes: int,
+        writes: float,
+        timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
         self._rng = rng
         self._usual, self._peak = usual, peak
+        self._writes = writes
         self._timeout = timeout
         self._breakers = [Breaker(timeout) for _ in range(processes)]
         self._free = 0.0
@@ -122,7 +130,8 @@ class Storm:
 
     def _arrive(self, now: float) -> None:
         deadline, limit = now + self._timeout, self._timeout * ATTEMPT_SHARE
-        attempts = Attempts(deadline, limit, write=False, node=NODE)
+        write = self._rng.random() < self._writes
+        attempts = Attempts(deadline, limit, write=write, node=NODE)
         process = self._rng.randrange(len(self._breakers))
         in_storm = BEFORE <= now < BEFORE + DURING
         self.outcome.came += in_storm
@@ -145,7 +154,7 @@ class Storm:
 
     def _overdue(self, now: float, command: _Command) -> None:
         breaker = self._breakers[command.process]
-        failure = unavailable("no reply in time", NODE)
+        failure = unavailable("no reply in time", NODE, lost=True)
         was_open = breaker.is_open
         breaker.failed(now, failure.error)
         if breaker.is_open and not was_open and self.outcome.opened is None:
@@ -166,12 +175,7 @@ class Storm:
         self.outcome.failed_at.append(now - BEFORE - DURING)
 
 
-def simulate(
-    seed: int, usual: float, peak: float, processes: int, timeout: float = DEFAULT_TIMEOUT
-) -> Outcome:
-    """One storm.
-
-    :param timeout: the store's, in seconds
-    """
+def simulate(seed: int, usual: float, peak: float, processes: int, writes: float) -> Outcome:
+    """One storm, with the store's default ``timeout``."""
     rng = random.Random(f"storm {seed} {usual} {peak}")
-    return Storm(rng, usual, peak, processes, timeout).run()
+    return Storm(rng, usual, peak, processes, writes).run()
