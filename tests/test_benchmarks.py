@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks import data
+from benchmarks.calling import COUNTED
 from benchmarks.goals import Goal, goals
 from benchmarks.parts import PARTS
 from benchmarks.report.tables import markdown, tables
@@ -78,7 +79,7 @@ def made_up() -> dict[str, Any]:
     for name, site in SITES.items():
         wall = 10.0 if site.session == BASE else 15.0 if OURS in site.session else 20.0
         figures = {"wall": [wall, wall], "cpu": [wall, wall], "commands": {}}
-        sites[name] = dict.fromkeys(kinds, figures)
+        sites[name] = dict.fromkeys(kinds, figures) | {"counted": dict.fromkeys(COUNTED, {})}
     return {"requests": {"sites": sites, "round trip": {"wall": [5.0]}}}
 
 
