@@ -79,7 +79,7 @@ def made_up() -> dict[str, Any]:
     for name, site in SITES.items():
         wall = 10.0 if site.session == BASE else 15.0 if OURS in site.session else 20.0
         figures = {"wall": [wall, wall], "cpu": [wall, wall], "commands": {}}
-        sites[name] = dict.fromkeys(kinds, figures) | {"counted": dict.fromkeys(COUNTED, {})}
+        sites[name] = dict.fromkeys(kinds, figures) | {"counted": {kind: {} for kind in COUNTED}}
     return {"requests": {"sites": sites, "round trip": {"wall": [5.0]}}}
 
 
