@@ -13,6 +13,11 @@ from typing import Any, Final, NamedTuple
 KINDS: Final = ("anonymous", "untouched", "read", "write", "rotate")
 """What a request does with its session; ``anonymous`` reads without a cookie."""
 
+COUNTED: Final = ("junk", "new", "logout")
+"""More of them, of which only the store commands are counted; ``junk`` has a cookie that no site
+has signed."""
+ALL_KINDS: Final = (*KINDS, *COUNTED)
+
 
 class Reply(NamedTuple):
     """What a request got, and how long it took in seconds."""
@@ -133,6 +138,15 @@ class Browser:
         """The Cookie header."""
         return "; ".join(f"{name}={value}" for name, value in self._jar.items())
 
+    @property
+    def junk(self) -> str:
+        """The same with another character at the end of each value."""
+        altered = (
+            f"{name}={value[:-1]}{'A' if value[-1] != 'A' else 'B'}"
+            for name, value in self._jar.items()
+        )
+        return "; ".join(altered)
+
     def get(self, path: str, query: str = "") -> Reply:
         """A request, whose cookies are kept."""
         reply = self._caller.call(path, query, self.cookie)
@@ -150,4 +164,8 @@ class Browser:
         """A request of this kind; seconds."""
         if kind == "anonymous":
             return self._caller.call("/read", "", "").took
+        if kind == "new":
+            return self._caller.call("/fill", "", "").took
+        if kind == "junk":
+            return self._caller.call("/read", "", self.junk).took
         return self.get(f"/{kind}").took

@@ -15,8 +15,9 @@ from time import process_time
 from typing import Any, Final
 
 from benchmarks import data
-from benchmarks.calling import KINDS, AsgiCaller, Browser, Caller, WsgiCaller
+from benchmarks.calling import ALL_KINDS, AsgiCaller, Browser, Caller, WsgiCaller
 from benchmarks.clients import CLIENTS
+from benchmarks.profiling import profile
 from benchmarks.servers import Servers
 from benchmarks.sites import BASE, SITES
 
@@ -39,6 +40,7 @@ class SiteWorker:
             AsgiCaller(app, asyncio.new_event_loop()) if self._site.is_asgi else WsgiCaller(app)
         )
         self._users: dict[str, dict[str, Browser]] = {}
+        self._leaving: list[Browser] = []
 
     def fill(self, case: str = "", **query: Any) -> None:
         """Give the user of each kind of request a session, and check that it works.
@@ -46,7 +48,7 @@ class SiteWorker:
         :param case: a name for these users, where there are others
         :param query: of ``/fill``
         """
-        self._users[case] = {kind: Browser(self._caller) for kind in KINDS}
+        self._users[case] = {kind: Browser(self._caller) for kind in ALL_KINDS}
         if self._site.session == BASE:
             return
         text = "&".join(f"{name}={value}" for name, value in query.items())
@@ -75,7 +77,19 @@ class SiteWorker:
     def plain(self, kind: str, count: int) -> None:
         """The same requests, not timed, and none beside them."""
         for _ in range(count):
-            self._users[""][kind].do(kind)
+            browser = self._leaving.pop() if kind == "logout" else self._users[""][kind]
+            browser.do(kind)
+
+    def profile(self, kind: str, count: int) -> dict[str, float]:
+        """Where the time of such requests goes: see :mod:`.profiling`."""
+        self.plain(kind, WARMING)
+        return profile(lambda: self.plain(kind, count))
+
+    def sign_up(self, count: int) -> None:
+        """Users who can log out."""
+        self._leaving = [Browser(self._caller) for _ in range(count)]
+        for browser in self._leaving:
+            browser.get("/fill")
 
     def begin(self, count: int, **query: Any) -> list[str]:
         """New sessions, each with its own user; their Cookie headers."""

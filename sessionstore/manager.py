@@ -159,7 +159,8 @@ class SessionManager:
             run(self._opening.load(state, self._clock()), self._executor())
         except StoreError as error:
             self._load_failed(state, error)
-        self._report(state)
+        if state.reports:
+            self._report(state)
 
     async def aload(self, state: State) -> None:
         """:meth:`load` for asyncio."""
@@ -169,7 +170,8 @@ class SessionManager:
             await arun(self._opening.load(state, self._clock()), self._aexecutor())
         except StoreError as error:
             self._load_failed(state, error)
-        self._report(state)
+        if state.reports:
+            self._report(state)
 
     def save(
         self, state: State, values: Mapping[str, Any] | None, *, force: bool = False
@@ -179,7 +181,10 @@ class SessionManager:
         :param force: an explicit save: a new session is stored even if empty, and a loaded one
             is touched (throttled) even if it was not read
         """
-        flow = self._commit.commit(state, values, self._clock(), self._entropy, force=force)
+        now = self._clock()
+        if values is None or self._commit.is_idle(state, values, now, force=force):
+            return None
+        flow = self._commit.commit(state, values, now, self._entropy, force=force)
         try:
             return run(flow, self._executor())
         except StoreError as error:
@@ -192,7 +197,10 @@ class SessionManager:
         self, state: State, values: Mapping[str, Any] | None, *, force: bool = False
     ) -> Cookie | None:
         """:meth:`save` for asyncio."""
-        flow = self._commit.commit(state, values, self._clock(), self._entropy, force=force)
+        now = self._clock()
+        if values is None or self._commit.is_idle(state, values, now, force=force):
+            return None
+        flow = self._commit.commit(state, values, now, self._entropy, force=force)
         try:
             return await arun(flow, self._aexecutor())
         except StoreError as error:

@@ -16,6 +16,7 @@ Progress = Callable[[float, str], None]
 
 PARTS: Final = {
     "requests": "time, CPU and store commands that a session adds to a request",
+    "profiles": "where the time of a request goes",
     "clients": "the stores beside other clients, from 1, 8 and 50 threads or tasks",
     "load": "requests a second behind gunicorn and uvicorn",
     "arrivals": "how long users wait who come at a fixed rate",

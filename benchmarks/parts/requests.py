@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any, Final
 
-from benchmarks.calling import KINDS
+from benchmarks.calling import COUNTED, KINDS
 from benchmarks.clients import CLIENTS, RAW
 from benchmarks.data import SIZE
 from benchmarks.parts import Context
@@ -17,7 +17,7 @@ from benchmarks.workers import Worker, run_workers, take_turns
 ROUND_TRIP: Final = f"redis-sync:{RAW}"
 """The worker whose GET is a round trip, by which times are divided."""
 
-COUNTED: Final = 4
+COUNT: Final = 4
 """Requests of each kind whose store commands are counted."""
 
 
@@ -40,6 +40,9 @@ def run(context: Context) -> dict[str, Any]:
                 if site.counted:
                     result["commands"] = _commands(workers[name], kind, context)
                 found[name][kind] = result
+            if site.counted and site.has_sessions:
+                counted = {kind: _commands(workers[name], kind, context) for kind in COUNTED}
+                found[name]["counted"] = counted
         round_trips: dict[str, Any] = defaultdict(list)
 
         def take(turn: tuple[str, str]) -> None:
@@ -61,10 +64,12 @@ def run(context: Context) -> dict[str, Any]:
 
 def _commands(worker: Worker, kind: str, context: Context) -> dict[str, float]:
     """The store commands of one request of this kind, by name."""
+    if kind == "logout":
+        worker.ask("sign_up", count=COUNT + 1)
     worker.ask("plain", kind=kind, count=1)  # what is done once: a connection, a script
     with Watch(context.servers) as watch:
-        worker.ask("plain", kind=kind, count=COUNTED)
-    return {name: calls / COUNTED for name, calls in sorted(watch.commands.items())}
+        worker.ask("plain", kind=kind, count=COUNT)
+    return {name: calls / COUNT for name, calls in sorted(watch.commands.items())}
 
 
 assert ROUND_TRIP in CLIENTS

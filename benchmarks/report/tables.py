@@ -14,6 +14,7 @@ from benchmarks.goals import Goal, figures, goals, raw_ratio
 from benchmarks.parts.arrivals import PERCENTILES
 from benchmarks.parts.load import KINDS as KINDS_OF_LOAD
 from benchmarks.parts.sizes import SIZES
+from benchmarks.profiling import NAMES
 from benchmarks.sites import BASE, SITES
 from benchmarks.statistics import Spread, added, quantile
 from benchmarks.wrk import CONNECTIONS
@@ -42,6 +43,8 @@ def tables(result: Result) -> Iterator[Table]:
     if "requests" in result:
         for framework in ("Flask", "Django", "Starlette"):
             yield requests_table(result["requests"], framework)
+    if "profiles" in result:
+        yield profiles_table(result["profiles"])
     if "clients" in result:
         for server in ("redis", "memcached"):
             yield clients_table(result["clients"], server)
@@ -122,6 +125,25 @@ def _added(requests: Mapping[str, Any], name: str, kind: str, trip: float) -> st
 
 def _signed(value: float, digits: int = 0) -> str:
     return f"{value:+.{digits}f}"
+
+
+# -- profiles --
+
+
+def profiles_table(profiles: Mapping[str, Any]) -> Table:
+    """Whose time a request takes."""
+    rows = [
+        [SITES[name].framework.title(), kind, *(f"{shares[each]:.0%}" for each in NAMES)]
+        for name, kinds in profiles.items()
+        for kind, shares in kinds.items()
+    ]
+    return Table(
+        "Where the time goes",
+        "Shares of the whole request with sessionstore on Redis, by cProfile, which slows down what"
+        " makes many calls: so these are rough. *Sockets* is the wait for Redis as well.",
+        ["framework", "request", *NAMES],
+        rows,
+    )
 
 
 # -- clients --

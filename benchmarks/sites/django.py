@@ -82,7 +82,7 @@ def _sessions(servers: Servers) -> dict[str, dict[str, Any]]:
 def _urls(kind: str) -> tuple[Any, ...]:
     if kind == BASE:
         return tuple(path(name, untouched) for name in ("untouched", "read", "write", "rotate"))
-    views = (untouched, read, write, rotate, fill, show)
+    views = (untouched, read, write, rotate, fill, logout, show)
     return tuple(path(view.__name__, view) for view in views)
 
 
@@ -109,6 +109,11 @@ def rotate(request: HttpRequest) -> HttpResponse:
 def fill(request: HttpRequest) -> HttpResponse:
     for name, value in data.wanted(request.GET).items():
         request.session[name] = value
+    return HttpResponse("ok")
+
+
+def logout(request: HttpRequest) -> HttpResponse:
+    request.session.flush()
     return HttpResponse("ok")
 
 

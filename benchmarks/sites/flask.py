@@ -56,6 +56,11 @@ def make(kind: str, servers: Servers) -> Flask:
         session.update(data.wanted(flask.request.args))
         return "ok"
 
+    @app.get("/logout")
+    def logout() -> str:
+        session.clear()
+        return "ok"
+
     @app.get("/show")
     def show() -> Any:
         return flask.jsonify(dict(session))

@@ -62,11 +62,23 @@ def make(kind: str, servers: Servers) -> Starlette:
         request.session.update(data.wanted(request.query_params))
         return PlainTextResponse("ok")
 
+    async def logout(request: Request) -> Response:
+        await load(request)
+        request.session.clear()
+        return PlainTextResponse("ok")
+
     async def show(request: Request) -> Response:
         await load(request)
         return JSONResponse(dict(request.session))
 
-    views = {"/read": read, "/write": write, "/rotate": login, "/fill": fill, "/show": show}
+    views = {
+        "/read": read,
+        "/write": write,
+        "/rotate": login,
+        "/fill": fill,
+        "/logout": logout,
+        "/show": show,
+    }
     return _built(
         Starlette(
             routes=[

@@ -8,7 +8,6 @@ what is not recorded (``touch_interval``) ends a session earlier, never later.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final, Literal, NamedTuple
 
 from sessionstore.core import expiry
@@ -57,7 +56,7 @@ class Limits(NamedTuple):
         idle, absolute = min(record.idle, self.idle), record.created + self.overall
         if idle == record.idle and absolute >= record.absolute:
             return record
-        return replace(record, idle=idle, absolute=min(record.absolute, absolute))
+        return record._replace(idle=idle, absolute=min(record.absolute, absolute))
 
 
 LEVELS: Final[dict[str, Limits]] = {

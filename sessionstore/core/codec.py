@@ -27,7 +27,7 @@ arbitrary objects and lone surrogates are refused; nothing is ever pickled.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import Enum
@@ -117,6 +117,26 @@ def decode(data: bytes) -> Any:
         return ormsgpack.unpackb(data, ext_hook=restore)
     except Exception as error:
         raise CodecError(f"not an encoded value: {type(error).__name__}") from error
+
+
+def decode_each(attributes: Mapping[str, bytes]) -> dict[str, Any]:
+    """:func:`decode` for each value of a mapping.
+
+    :raises CodecError: for the first that :func:`encode` did not make
+    """
+    unpack = ormsgpack.unpackb
+    try:
+        return {name: unpack(data, ext_hook=restore) for name, data in attributes.items()}
+    except Exception as error:
+        raise CodecError(f"not an encoded value: {type(error).__name__}") from error
+
+
+def join(attributes: dict[str, bytes]) -> bytes:
+    """Encoded values under their names: :func:`encode`, where all values are known to be bytes."""
+    try:
+        return ormsgpack.packb(attributes)
+    except TypeError:  # a name that is no text
+        return encode(attributes)
 
 
 class _Extend:

@@ -44,7 +44,7 @@ class Commit:
     def commit(
         self,
         state: State,
-        values: Mapping[str, Any] | None,
+        values: Mapping[str, Any],
         now: float,
         entropy: Entropy,
         *,
@@ -52,13 +52,13 @@ class Commit:
     ) -> Flow[Cookie | None]:
         """Store what was asked for, if anything.
 
-        :param values: the application's attributes; None if it never looked at them
+        Only where it is not :meth:`is_idle`.
+
+        :param values: the application's attributes
         :param force: store a new session even if it is empty; touch a loaded one even unread
         :return: what becomes of the cookie; None: send nothing
         :raises SessionGone: it was destroyed or changed hands meanwhile; the writes are dropped
         """
-        if values is None:
-            return None
         if self._is_emptied(state, values):
             state.destroyed = True  # also where it fails, as every failed logout
         if state.failure is not None and (state.destroyed or state.cleared):
@@ -83,6 +83,20 @@ class Commit:
         state.settled()
         return cookie or ended
 
+    def is_idle(
+        self, state: State, values: Mapping[str, Any], now: float, *, force: bool = False
+    ) -> bool:
+        """Whether :meth:`commit` would find nothing to do. Most requests write nothing, and so
+        they need not pay for what a write needs: it takes a third of the time.
+
+        :raises UnstorableValue: naming the path of a value that a session cannot hold
+        """
+        if state.asks_something or state.failure is not None:
+            return False
+        if state.status is Status.LOADED:
+            return not self._touch_is_due(state, now, force) and not state.delta(values)
+        return state.status is Status.NEW and not force and not state.delta(values)
+
     def resend(self, state: State, now: float) -> Cookie | None:
         """See :meth:`~sessionstore.manager.SessionManager.resend`."""
         return self._writing.resend(state, now)
@@ -97,11 +111,7 @@ class Commit:
                 return (yield from self._writing.create(request))
             return None
         if state.status is Status.LOADED:
-            if intent.writes:
-                return (yield from self._write(request))
-            if self._touch_is_due(request, force):
-                return (yield from self._touch(request))
-            return None
+            return (yield from (self._write if intent.writes else self._touch)(request))
         # Void: only a login goes on, in a session of its own.
         if intent.login is not None:
             return (yield from self._writing.create(request))
@@ -109,12 +119,12 @@ class Commit:
             raise _gone(request, "its token was superseded, or its record cannot be read here")
         return None
 
-    def _touch_is_due(self, request: Request, force: bool) -> bool:
-        found = request.state.record
-        if found is None or not (force or (request.state.accessed and self._config.touch_on_read)):
+    def _touch_is_due(self, state: State, now: float, force: bool) -> bool:
+        found = state.record
+        if found is None or not (force or (state.accessed and self._config.touch_on_read)):
             return False
         interval = self._config.touch_interval_for(found.idle)
-        return expiry.touch_due(found.touched, interval, request.now)
+        return expiry.touch_due(found.touched, interval, now)
 
     def _touch(self, request: Request) -> Flow[Cookie | None]:
         """Record that the session is in use. Failing to is no reason to fail a read."""

@@ -28,8 +28,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from sessionstore.core import codec
 from sessionstore.core.errors import CodecError, RecordUnreadable, SessionTooLarge
@@ -45,10 +44,10 @@ _HEAD: Final = struct.Struct(">B4s8s2sB32sIQQQQQH")
 _PREVIOUS: Final = struct.Struct(">8sQ")
 _COMPRESSION, _ENCRYPTED, _BROWSER, _HAS_PREVIOUS, _IDS_SHIFT, _RESERVED = 3, 4, 8, 16, 5, 128
 _LARGEST: Final = 3
+_ONLY_BYTES: Final = frozenset({bytes})
 
 
-@dataclass(frozen=True, slots=True)
-class Previous:
+class Previous(NamedTuple):
     """The secret before the current one: the first 8 bytes of its hash.
 
     :param grace_until: seconds since the epoch until which it is still good; 0: at once dead
@@ -58,8 +57,7 @@ class Previous:
     grace_until: float
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Record:
+class Record(NamedTuple):
     """What is known of a session beside its attributes. Times are seconds since the epoch.
 
     :param write_ids: of this write and up to three before it, newest first
@@ -80,6 +78,9 @@ class Record:
     subject: str | None
     attributes: dict[str, bytes]
 
+    def __repr__(self) -> str:
+        return f"<Record {self.counter}>"  # its attributes are nobody's but the application's
+
     @property
     def revision(self) -> bytes:
         """12 bytes; no other write has the same."""
@@ -91,7 +92,7 @@ def encode(record: Record, handle: str, sealer: Sealer) -> bytes:
 
     :raises SessionTooLarge: over the sealer's ``max_size``, before anything is sent
     """
-    payload = codec.encode(record.attributes)
+    payload = codec.join(record.attributes)
     subject = b"" if record.subject is None else record.subject.encode()
     size = len(payload) + len(subject)
     if size > sealer.max_size:
@@ -154,17 +155,14 @@ def decode(value: bytes, handle: str, sealer: Sealer) -> Record:
         attributes = codec.decode(sealer.decompress(flags & _COMPRESSION, data))
     except (CodecError, UnicodeDecodeError) as error:
         raise RecordUnreadable("malformed") from error
-    if type(attributes) is not dict or any(type(each) is not bytes for each in attributes.values()):
+    if type(attributes) is not dict or not _ONLY_BYTES.issuperset(map(type, attributes.values())):
         raise RecordUnreadable("malformed")
     if max(fields[7:12]) >= MAX_TIME:
         raise RecordUnreadable("malformed")
-    earlier = value[_HEAD.size : ids_end]
+    earlier = range(_HEAD.size, ids_end, WRITE_ID_BYTES)
     return Record(
         counter=int.from_bytes(fields[1], "big"),
-        write_ids=(
-            fields[2],
-            *(earlier[i : i + WRITE_ID_BYTES] for i in range(0, len(earlier), WRITE_ID_BYTES)),
-        ),
+        write_ids=(fields[2], *[value[i : i + WRITE_ID_BYTES] for i in earlier]),
         secret_hash=fields[5],
         previous=_decode_previous(value[ids_end:previous_end]),
         epoch=fields[6],

@@ -8,7 +8,6 @@ secret ``rotation_grace`` seconds, so that parallel requests are not logged out 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from sessionstore.core.config import SessionConfig
@@ -61,8 +60,7 @@ def following(
     :param record: what is stored now
     :param attributes: the attributes after it, merged
     """
-    after = replace(
-        record,
+    after = record._replace(
         counter=(record.counter + 1) % 2**32,
         write_ids=(entropy(WRITE_ID_BYTES), *record.write_ids[: _WRITE_IDS - 1]),
         touched=max(record.touched, now),
@@ -72,22 +70,20 @@ def following(
         after = _with_deadlines(after, intent, config, now)
     if intent.changes_hands:
         authenticated = None if intent.login is None else now
-        after = replace(
-            after,
+        after = after._replace(
             subject=intent.login,
             authenticated=authenticated,
             epoch=(record.epoch + 1) % 2**32,
         )
     if after.previous is not None and intent.changes_hands:
-        after = replace(after, previous=replace(after.previous, grace_until=0))
+        after = after._replace(previous=after.previous._replace(grace_until=0))
     return after
 
 
 def rotated(record: Record, intent: Intent, secret: bytes, grace_until: float) -> Record:
     """The record under a new secret; the one before it stays known, and good for its grace."""
     grace = 0.0 if intent.changes_hands else grace_until
-    return replace(
-        record,
+    return record._replace(
         secret_hash=secret_hash(secret),
         previous=Previous(record.secret_hash[:_PREVIOUS_HASH_BYTES], grace),
     )
@@ -112,8 +108,7 @@ def _with_deadlines(record: Record, intent: Intent, config: SessionConfig, now: 
     if intent.login is None and _have_moved(record, intent.deadlines):
         # Another request has set them meanwhile: the earlier ones count.
         idle, absolute = min(idle, record.idle), min(absolute, record.absolute)
-    return replace(
-        record,
+    return record._replace(
         created=created,
         idle=idle,
         absolute=absolute,

@@ -78,20 +78,20 @@ class Sealer:
 
         :raises RecordUnreadable: unknown method, damaged data, or more than the limit
         """
-        try:
-            payload = self._decompressor(method)(data)
-        except RecordUnreadable:
-            raise
-        except Exception as error:
-            raise RecordUnreadable("malformed") from error
+        payload = data if method == PLAIN else self._decompressed(method, data)
         if len(payload) > self.max_size:
             raise RecordUnreadable("malformed")
         return payload
 
+    def _decompressed(self, method: int, data: bytes) -> bytes:
+        decompress = self._decompressor(method)
+        try:
+            return decompress(data)
+        except Exception as error:
+            raise RecordUnreadable("malformed") from error
+
     def _decompressor(self, method: int) -> Callable[[bytes], bytes]:
         limit = self.max_size + 1
-        if method == PLAIN:
-            return lambda data: data
         if method == ZLIB:
             return lambda data: zlib.decompressobj().decompress(data, limit)
         if method == ZSTD and self._zstd is not None:

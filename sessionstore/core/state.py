@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sessionstore.core import codec
 from sessionstore.core.errors import (
@@ -36,6 +36,9 @@ class Status(Enum):
     """Reads as empty, sets and deletes no cookie, destroys nothing; a write is refused."""
     UNAVAILABLE = "unavailable"
     """The store failed and the site prefers pages without sessions to errors."""
+
+
+_NOTHING: Final = object()
 
 
 class Lifetime(NamedTuple):
@@ -131,6 +134,19 @@ class State:
         # Whether the commit under way signs somebody in or out, by whichever way it was asked.
         self.changes_hands = False
 
+    @property
+    def asks_something(self) -> bool:
+        """Whether the application has asked for anything, beside what its values show."""
+        return (
+            self.dirty
+            or self.destroyed
+            or self.cleared
+            or self.rotate
+            or self.rotate_unless_recent
+            or self.login is not None
+            or self.lifetime is not None
+        )
+
     def ensure_loaded(self) -> None:
         """Load now if nobody has, or raise what loading raised before."""
         if self.failure is not None and self.status is not Status.UNAVAILABLE:
@@ -225,7 +241,7 @@ class State:
 
     def decode_attributes(self) -> dict[str, Any]:
         """The attributes' values as loaded: the application's mapping begins with these."""
-        self.originals = {name: codec.decode(data) for name, data in self.baseline.items()}
+        self.originals = codec.decode_each(self.baseline)
         return self.originals.copy()
 
     def delta(self, values: Mapping[str, Any]) -> Delta:
@@ -236,18 +252,14 @@ class State:
 
         :raises UnstorableValue: naming the path of a value that a session cannot hold
         """
-        baseline = {} if self.cleared else self.baseline
+        baseline, originals = ({}, {}) if self.cleared else (self.baseline, self.originals)
         delta = Delta(replaces=self.cleared)
         for name, value in values.items():
-            before = baseline.get(name)
-            if (
-                before is not None
-                and self.originals.get(name) is value
-                and type(value) in codec.IMMUTABLE
-            ):
+            # Whatever has an original has a baseline.
+            if originals.get(name, _NOTHING) is value and type(value) in codec.IMMUTABLE:
                 continue
             data = codec.encode(value, name)
-            if data != before:
+            if data != baseline.get(name):
                 delta.changed[name] = data
         delta.removed = baseline.keys() - values.keys()
         return delta

@@ -9,7 +9,6 @@ lists our write id is our own success.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -159,7 +158,7 @@ class Writing:
         if self._leaves_key_behind(state):
             # The next response is to find that a touch is due, and so to send the cookie anew.
             touched = request.now - self._config.touch_interval_for(after.idle)
-            after = replace(after, touched=max(found.touched, touched))
+            after = after._replace(touched=max(found.touched, touched))
         # A secret that this request has made and nobody has seen yet is as good as a new one.
         unseen = state.minted and not state.headers_sent
         asked = intent.rotate or (

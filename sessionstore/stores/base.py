@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from sessionstore.core.errors import ConfigurationError
 from sessionstore.core.flow import Command, Flow
@@ -28,8 +28,10 @@ from sessionstore.core.verbs import (
     Verbs,
     Version,
 )
-from sessionstore.stores.facts import Facts
 from sessionstore.stores.health import NodeHealth
+
+if TYPE_CHECKING:  # for the doctor alone
+    from sessionstore.stores.facts import Facts
 
 __all__ = [
     "DEFAULT_PREFIX",

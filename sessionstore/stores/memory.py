@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sessionstore.core.errors import ConfigurationError
 from sessionstore.core.flow import Command, Flow
@@ -24,8 +24,10 @@ from sessionstore.stores.base import (
     Store,
     Version,
 )
-from sessionstore.stores.facts import MemoryFacts
-from sessionstore.stores.location import Location
+
+if TYPE_CHECKING:
+    from sessionstore.stores.facts import MemoryFacts
+    from sessionstore.stores.location import Location
 
 
 class MemoryStore(Store):
@@ -92,6 +94,8 @@ class MemoryStore(Store):
     def examine(self) -> Flow[MemoryFacts]:
         """That it is memory."""
         yield from ()
+        from sessionstore.stores.facts import MemoryFacts
+
         return MemoryFacts("this process's memory")
 
     # -- what a server would do, under the lock --

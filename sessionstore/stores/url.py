@@ -7,11 +7,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sessionstore.core.errors import ConfigurationError, MissingExtra
 from sessionstore.stores.base import Store
-from sessionstore.stores.location import Location, parse
+
+if TYPE_CHECKING:
+    from sessionstore.stores.location import Location
 
 Convert = Callable[[str], Any]
 
@@ -193,6 +195,8 @@ def open_store(url: str, **options: Any) -> Store:
     >>> open_store("memory://?prefix=shop").prefix
     'shop'
     """
+    from sessionstore.stores.location import parse  # what reads addresses takes its time
+
     location = parse(url)
     scheme = _scheme(location.scheme)
     known = {**_COMMON, **scheme.options}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
@@ -35,8 +34,7 @@ FRESH = Record(
     subject=None,
     attributes={},
 )
-FULL = dataclasses.replace(
-    FRESH,
+FULL = FRESH._replace(
     counter=2**32 - 1,
     write_ids=(b"write  4", b"write  3", b"write  2", b"write  1"),
     previous=Previous(secret_hash(b"before")[:8], NOW + 10),
@@ -105,7 +103,7 @@ def test_no_time_moves_by_being_written_again_and_again(instant: float, span: fl
         "idle": span,
     }
     by = sealer()
-    first = record.encode(dataclasses.replace(FRESH, **times), HANDLE, by)
+    first = record.encode(FRESH._replace(**times), HANDLE, by)
     read = record.decode(first, HANDLE, by)
     for name, value in times.items():
         assert getattr(read, name) == pytest.approx(value, abs=0.001)
@@ -262,7 +260,7 @@ def test_a_time_that_is_none_is_malformed(place: int) -> None:
 def test_a_grace_that_is_none_is_malformed() -> None:
     by = sealer()
     for until, good in ((record.MAX_TIME - 1, True), (record.MAX_TIME, False)):
-        genuine = record.encode(dataclasses.replace(FULL, subject=None, attributes={}), HANDLE, by)
+        genuine = record.encode(FULL._replace(subject=None, attributes={}), HANDLE, by)
         payload = codec.encode({})
         head = genuine[: -16 - len(payload) - 8] + until.to_bytes(8, "big")
         value = by.seal(HANDLE, head, genuine[REVISION], payload)
@@ -285,9 +283,7 @@ def test_over_max_size_is_refused_before_compression_naming_the_largest(compress
     filler = b"\0" if compressible else b"\xa5"
     attributes = {"tiny": b"1", "big": filler * 600, "bigger": filler * 700, "small": b"1" * 10}
     with pytest.raises(SessionTooLarge) as caught:
-        record.encode(
-            dataclasses.replace(FRESH, attributes=attributes), HANDLE, sealer(max_size=1000)
-        )
+        record.encode(FRESH._replace(attributes=attributes), HANDLE, sealer(max_size=1000))
     error = caught.value
     assert error.limit == 1000
     assert error.size == len(codec.encode(attributes))
@@ -298,7 +294,7 @@ def test_max_size_itself_is_allowed_and_read_back() -> None:
     by = sealer(max_size=1000)
     overhead = len(codec.encode({"a": b"x" * 900})) - 900
     for size, fits in ((1000 - overhead, True), (1001 - overhead, False)):
-        written = dataclasses.replace(FRESH, attributes={"a": b"x" * size})
+        written = FRESH._replace(attributes={"a": b"x" * size})
         if fits:
             assert record.decode(record.encode(written, HANDLE, by), HANDLE, by) == written
         else:

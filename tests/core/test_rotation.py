@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -150,7 +149,7 @@ def test_the_revision_counts_and_the_last_four_write_ids_are_kept() -> None:
 def test_the_counters_wrap_around() -> None:
     world = World()
     token = world.begin(a=1)
-    last = replace(world.stored(token), counter=2**32 - 1, epoch=2**32 - 1)
+    last = world.stored(token)._replace(counter=2**32 - 1, epoch=2**32 - 1)
     world.put(token, record.encode(last, token[:16], Sealer(world.manager.config.keys)))
     after = world.stored(token_of(world.request(token, lambda session: session.login("ann"))))
     assert (after.counter, after.epoch) == (0, 0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -21,7 +20,7 @@ from tests.core.support import CONTENT, NOW, World, token_of, unread
 def with_attribute(world: World, data: bytes) -> str:
     """A session one of whose attributes this release cannot decode."""
     token = world.begin(a=1)
-    found = replace(world.stored(token), attributes={"a": data})
+    found = world.stored(token)._replace(attributes={"a": data})
     world.put(token, record.encode(found, token[:16], Sealer(world.manager.config.keys)))
     return token
 

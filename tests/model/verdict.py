@@ -89,7 +89,7 @@ def _known_write(commit: Commit) -> tuple[Effect, Kept] | None:
             continue
         written = done.effect.after
         assert isinstance(written, Kept)
-        if done.answered:
+        if done.answered and done.call.answered:
             return done.effect, written
         # The reply was lost: known only by what the same bytes were answered later.
         last = commit.calls[-1]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -87,13 +86,13 @@ def rotation_in_two_steps(patch: pytest.MonkeyPatch) -> None:
     def two_steps(self: Any, request: Any, after: Record, version: Version, **rest: Any) -> Any:
         before = request.state.record
         if after.secret_hash != before.secret_hash:
-            first = replace(after, secret_hash=before.secret_hash, previous=before.previous)
+            first = after._replace(secret_hash=before.secret_hash, previous=before.previous)
             stored = yield from send(self, request, first, version, **rest)
             if not isinstance(stored, writing._Stored):
                 return stored
             version = stored.version
             ids = (request.entropy(WRITE_ID_BYTES), *first.write_ids[:3])
-            after = replace(after, counter=after.counter + 1, write_ids=ids)
+            after = after._replace(counter=after.counter + 1, write_ids=ids)
         return (yield from send(self, request, after, version, **rest))
 
     patch.setattr(Writing, "_send", two_steps)
@@ -217,7 +216,7 @@ def old_secret_for_ever(patch: pytest.MonkeyPatch) -> None:
     def lenient(record: Record, intent: Any, secret: bytes, grace_until: float) -> Record:
         after = rotated(record, intent, secret, grace_until)
         assert after.previous is not None
-        return replace(after, previous=replace(after.previous, grace_until=grace_until))
+        return after._replace(previous=after.previous._replace(grace_until=grace_until))
 
     patch.setattr(rotation, "rotated", lenient)
 

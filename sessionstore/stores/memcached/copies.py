@@ -87,7 +87,9 @@ def delete(key: bytes, version: Version | None) -> Flow[Deleted | Conflict | Mis
         if not isinstance(held, Held):
             entry = yield from found(key, write=True)
             if entry is None:
-                return Missing()
+                if (yield from _barred(key, places)):
+                    return Missing()
+                continue
             if version is not None:
                 return Conflict(entry)
             held = entry.version
@@ -97,8 +99,11 @@ def delete(key: bytes, version: Version | None) -> Flow[Deleted | Conflict | Mis
         if not isinstance(result, Conflict | Missing):
             yield from _entombed(key, stone, held, places)
             return Deleted()
-        if version is not None:
-            return (yield from _current(key))
+        if version is None:
+            continue
+        current = yield from _current(key)
+        if isinstance(current, Conflict) or (yield from _barred(key, places)):
+            return current
     raise StoreUnavailable("it changes all the time")
 
 
@@ -179,6 +184,23 @@ def _is_copied(key: bytes, held: Held, ttl: float, node: Node | None, result: ob
         return (yield from copied(key, held, ttl, node))
     except StoreError as error:
         raise _shortfall(f"the copy was not written: {error}", result) from None
+
+
+def _barred(key: bytes, places: Places) -> Flow[bool]:
+    """Have a tombstone where nothing is: what a slow writer still holds must not come back after
+    a logout that found nothing. False: somebody was faster, and it has to be looked at again."""
+    stone = Item(Kind.GONE, 0, 0, 0, 0, b"").pack()
+    for node in places.all:
+        try:
+            result = yield from commands.create(key, stone, TOMBSTONE_SECONDS, node)
+            if isinstance(result, Exists):
+                there = yield from look_at(key, node)
+                if there is None or there.kind is not Kind.GONE:
+                    return False
+        except StoreError:
+            if node in places.look:
+                raise
+    return True
 
 
 def _shortfall(text: str, result: object) -> NotReplicated:
