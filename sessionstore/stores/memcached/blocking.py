@@ -130,5 +130,8 @@ class BlockingTransport(Pools[Link]):
         except BaseException:
             pool.drop(link, generation)
             raise
-        (pool.drop if is_broken(reply) else pool.give)(link, generation)
+        if is_broken(reply):
+            pool.drop(link, generation)
+        else:
+            pool.give(link, generation)
         return reply
