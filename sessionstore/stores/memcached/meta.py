@@ -11,9 +11,11 @@ import re
 from typing import Final
 
 from sessionstore.stores.memcached.messages import (
+    GET,
     LARGEST_CONFIGURATION,
     LARGEST_VALUE,
     MOST_STATS,
+    OK,
     Malformed,
     Outcome,
     Reply,
@@ -67,7 +69,7 @@ class Meta:
     def pack(self, request: Request, opaque: int, expiry: int) -> bytes:
         """A request's bytes."""
         verb, key, value = request.verb, request.key, request.value
-        if verb is Verb.GET:
+        if verb is GET:
             return b"mg %b c v O%d\r\n" % (key, opaque)
         if verb is Verb.ADD:
             return b"ms %b %d T%d ME c O%d\r\n%b\r\n" % (key, len(value), expiry, opaque, value)
@@ -152,7 +154,7 @@ class MetaParser:
             return None
         value = bytes(memoryview(buffer)[begin:end])
         del buffer[: end + 2]
-        return Reply(Outcome.OK, value, int(cas), int(opaque))
+        return Reply(OK, value, int(cas), int(opaque))
 
     def _line(self, line: bytes, end: int) -> Reply | None:
         word, _, rest = line.partition(b" ")
