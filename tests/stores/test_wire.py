@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -76,6 +77,47 @@ def test_a_peer_that_says_nothing(pair: tuple[Wire, socket.socket], seconds: flo
     assert max(seconds, 0) <= time.monotonic() - start < 1
     assert caught.value.lost
     assert isinstance(caught.value.__cause__, TimeoutError)
+
+
+def test_a_reply_that_never_ends(pair: tuple[Wire, socket.socket]) -> None:
+    """What was there in time is read by a process that was held up; the rest has no time left."""
+    wire, theirs = pair
+    theirs.sendall(b"beginning")
+    assert wire.receive(soon(-1)) == b"beginning"
+    theirs.sendall(b"and on and on")
+    with pytest.raises(Failure, match="no whole reply in time") as caught:
+        wire.receive(soon(-1), more=True)
+    assert caught.value.lost
+    assert wire.receive(soon(), more=True) == b"and on and on"
+
+
+class WantsToRead:
+    """A socket under TLS that has something to learn before it sends on."""
+
+    def __init__(self, inner: socket.socket) -> None:
+        self._inner = inner
+        self.tried = 0
+
+    def send(self, data: bytes) -> int:
+        self.tried += 1
+        raise ssl.SSLWantReadError
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
+
+
+def test_tls_that_wants_to_read_before_it_sends(pair: tuple[Wire, socket.socket]) -> None:
+    """It waits for that, instead of for room to send, of which there is plenty."""
+    wire, theirs = pair
+    wire._socket = wanting = WantsToRead(wire._socket)  # type: ignore[assignment]
+    start = time.monotonic()
+    with pytest.raises(Failure, match="while sending"):
+        wire.send(b"x", start + 0.05)
+    assert time.monotonic() - start < 1
+    assert wanting.tried == 1
+    theirs.sendall(b"something")
+    with pytest.raises(Failure, match="while sending"):
+        wire.send(b"x", time.monotonic() + 0.05)
 
 
 def test_a_peer_that_has_gone(pair: tuple[Wire, socket.socket]) -> None:

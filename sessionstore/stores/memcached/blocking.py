@@ -70,8 +70,10 @@ class Link:
         # A server executes nothing before it has the whole request.
         wire.send(conversation.ask(request, time.time()), until)
         reply: Reply | None = None
+        more = False
         while reply is None:
-            data = wire.receive(until)
+            data = wire.receive(until, more=more)
+            more = True
             self._heard = True
             try:
                 reply = next(conversation.hear(data), None)
