@@ -53,7 +53,7 @@ class Breaker:
     :param patience: seconds of silence until it opens
     """
 
-    __slots__ = ("_answered", "_failures", "_open", "_patience", "_probe_at", "_since", "error")
+    __slots__ = ("_answered", "_failures", "_patience", "_probe_at", "_since", "error", "is_open")
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
@@ -63,26 +63,22 @@ class Breaker:
     def _reset(self) -> None:
         self._since = -1.0
         self._failures = 0
-        self._open = False
+        self.is_open = False
+        """Whether requests are spared."""
         self._probe_at = 0.0
         self.error: StoreError | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether requests are spared."""
-        return self._open
 
     def admits(self, now: float) -> bool:
         """Whether this request may try the server; while it is open, at most as its probe.
 
         :param now: on the clock of :func:`time.monotonic`
         """
-        if not self._open:
+        if not self.is_open:
             return True
         if now < self._probe_at:
             return False
         if now - self._probe_at >= IDLE_SECONDS:
-            self._open = False  # and the failures are not forgotten: one more opens it
+            self.is_open = False  # and the failures are not forgotten: one more opens it
             return True
         self._probe_at = now + PROBE_SECONDS
         return True
@@ -100,7 +96,7 @@ class Breaker:
         self._failures += 1
         self.error = error
         if self._failures >= _FAILURES and now - self._since >= self._patience:
-            self._open = True
+            self.is_open = True
             self._probe_at = now + PROBE_SECONDS
 
     def health(self, node: str, role: str, now: float) -> NodeHealth:
@@ -109,4 +105,4 @@ class Breaker:
             return NodeHealth(node, role, available=True, answered=self._answered)
         # Without the node's name, which is in `node`.
         text = str(self.error).removesuffix(f" ({node})")
-        return NodeHealth(node, role, not self._open, self._answered, now - self._since, text)
+        return NodeHealth(node, role, not self.is_open, self._answered, now - self._since, text)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from math import inf
 
 from sessionstore.stores.attempts import refused
-from sessionstore.stores.memcached.conversation import Conversation
-from sessionstore.stores.memcached.messages import Malformed, Reply, Request
+from sessionstore.stores.memcached.conversation import Conversation, check_size
+from sessionstore.stores.memcached.messages import ERRORS, Malformed, Reply, Request
 from sessionstore.stores.servers.channel import Channel
 
 
@@ -20,10 +21,15 @@ class MemcachedChannel(Channel):
         self._conversation = conversation
         self.heard = False
         """Whether the server has ever said a word."""
-        self.item_size = 0
+        self.item_size: float = inf
+        """Bytes. Until the server has said it, only greetings are sent."""
 
-    def send(self, part: Request) -> asyncio.Future[Reply]:
-        return self._send(self._conversation.ask(part, time.time()))
+    def send(self, part: Request, until: float) -> asyncio.Future[Reply]:
+        check_size(part, self.item_size)
+        return self._send(self._conversation.ask(part, time.time()), until)
+
+    def is_answer(self, reply: Reply) -> bool:
+        return reply.outcome not in ERRORS
 
     def replies(self, data: bytes) -> Iterator[Reply]:
         self.heard = True

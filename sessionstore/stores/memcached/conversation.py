@@ -84,12 +84,12 @@ class Conversation:
         return not self._pending and not self._parser.has_data()
 
 
-def check_size(request: Request, item_size: int) -> None:
+def check_size(request: Request, item_size: float) -> None:
     """Keep an item that the server would not take from being sent: it would delete what is there.
 
     :param item_size: the server's limit, in bytes
     :raises SessionTooLarge: over it
     """
-    room = item_size - ITEM_OVERHEAD - len(request.key)
-    if len(request.value) > room:
-        raise SessionTooLarge(len(request.value), room, ())
+    size = len(request.value)
+    if size and size > (room := item_size - ITEM_OVERHEAD - len(request.key)):
+        raise SessionTooLarge(size, int(room), ())

@@ -11,8 +11,8 @@ from sessionstore.stores.credentials import Credential
 from sessionstore.stores.dialing import connecting_failed
 from sessionstore.stores.logging_in import alog_in
 from sessionstore.stores.memcached.channel import MemcachedChannel
-from sessionstore.stores.memcached.conversation import check_size
 from sessionstore.stores.memcached.endpoint import Endpoint
+from sessionstore.stores.memcached.failures import is_broken
 from sessionstore.stores.memcached.login import before_the_command
 from sessionstore.stores.memcached.messages import Reply, Request
 from sessionstore.stores.servers.line import Line
@@ -35,11 +35,14 @@ class MemcachedLine(Line[MemcachedChannel]):
         :raises Failure: it could not be sent, or no reply came
         """
         channel = await self.ready(until)
-        check_size(request, channel.item_size)
-        return await self._reply(channel, request, until)
+        reply = await self.ask(channel, (request,), until)
+        return await self.settle(channel, (request,), reply, until)
 
-    async def _reply(self, channel: MemcachedChannel, request: Request, until: float) -> Reply:
-        reply: Reply = await self.ask(channel, (request,), until)
+    async def settle(
+        self, channel: MemcachedChannel, parts: tuple[Request, ...], reply: Reply, until: float
+    ) -> Reply:
+        if is_broken(reply):
+            channel.retire()
         return reply
 
     async def open(self, until: float) -> MemcachedChannel:
@@ -52,7 +55,8 @@ class MemcachedLine(Line[MemcachedChannel]):
         channel = await self._dial()
 
         async def execute(command: Command[Any]) -> Reply:
-            return await self._reply(channel, command.request, until)
+            reply: Reply = await self.ask(channel, (command.request,), until)
+            return reply
 
         try:
             channel.item_size = await arun(self._endpoint.greet(credential).flow(), execute)

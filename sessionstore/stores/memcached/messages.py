@@ -18,6 +18,9 @@ LARGEST_CONFIGURATION: Final = 1 << 17
 class Verb(Enum):
     """What is asked."""
 
+    # Enum's own is not written in C, and these are looked up by the command.
+    __hash__ = object.__hash__
+
     GET = auto()
     ADD = auto()
     """Store under a free key."""
@@ -45,6 +48,8 @@ class Verb(Enum):
 
 class Outcome(Enum):
     """What became of it."""
+
+    __hash__ = object.__hash__
 
     OK = auto()
     MISSING = auto()

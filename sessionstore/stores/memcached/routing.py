@@ -15,11 +15,13 @@ from typing import Any, NamedTuple
 
 from sessionstore.core.errors import StoreUnavailable
 from sessionstore.core.flow import Command, Flow
-from sessionstore.stores.attempts import ATTEMPT_SHARE, Attempts, Failure
+from sessionstore.stores.attempts import Attempts, Failure
 from sessionstore.stores.memcached.failures import from_reply
 from sessionstore.stores.memcached.membership import Membership
-from sessionstore.stores.memcached.messages import ERRORS, Reply, Request
+from sessionstore.stores.memcached.messages import ERRORS, Request
 from sessionstore.stores.memcached.topology import Node, Topology
+from sessionstore.stores.servers import routing as servers
+from sessionstore.stores.servers.routing import Tried
 from sessionstore.stores.servers.steps import Learn, Pause
 
 
@@ -38,7 +40,7 @@ class Exchange(NamedTuple):
     until: float
 
 
-class Routing:
+class Routing(servers.Routing[Node, Topology]):
     """Carries commands over one topology.
 
     :param timeout: the store's, in seconds: an attempt gets a share of it
@@ -56,19 +58,42 @@ class Routing:
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        self.topology = topology
+        super().__init__(topology, timeout)
         self.membership = membership
-        self.limit = timeout * ATTEMPT_SHARE
         self._clock = clock
         self._draw = draw
 
+    def direct(self, command: Command[Any]) -> Node | None:
+        route, membership = command.route, self.membership
+        if type(command.request) is Look or (
+            membership is not None and not membership.is_current()
+        ):
+            return None
+        try:
+            node = route if isinstance(route, Node) else self.topology.node_for(command.key)
+            if node is None or node.breaker.is_open:
+                return None
+            if membership is not None:
+                membership.check(node)
+        except Failure:
+            return None
+        return node
+
+    def request(self, command: Command[Any]) -> Any:
+        return command.request
+
     def carry(
-        self, command: Command[Any], deadline: float, pinned: Node | None = None
+        self,
+        command: Command[Any],
+        deadline: float,
+        pinned: Node | None = None,
+        first: Tried | None = None,
     ) -> Flow[Any]:
         """See :meth:`sessionstore.stores.base.Store.execute`; yields the steps.
 
         :param pinned: the node to ask, whatever the key, and even if it is left out;
             ``command.route`` is asked only while it is not
+        :param first: the attempt that was made already
         """
         if isinstance(command.request, Look):
             return (yield from self._look(command, deadline))
@@ -79,22 +104,16 @@ class Routing:
         if isinstance(command.route, Node):
             pinned = command.route
         while True:
-            until = attempts.start(now := clock())
-            node = pinned
-            try:
-                if node is None:
-                    node = self.topology.node_for(command.key)
-                if node is None:
-                    yield Command(Learn(until))
+            if first is None:
+                until = attempts.start(now := clock())
+                first = yield from self._attempt(command, pinned, now, until, tried, membership)
+                if first is None:
                     continue
-                if membership is not None:
-                    if not membership.is_current():
-                        yield Command(Learn(until))
-                    membership.check(node)
-                if node is not tried:
-                    node.check(now)
-                    tried = node
-                reply: Reply = yield Command(Exchange(node, command.request, until))
+            (node, reply), first = first, None
+            tried = node or tried
+            try:
+                if isinstance(reply, Failure):
+                    raise reply
                 node.breaker.succeeded()
                 if reply.outcome not in ERRORS:
                     return reply
@@ -107,6 +126,36 @@ class Routing:
                 if pinned is not None and pinned not in self.topology.nodes():
                     failure.retry = False  # it has left, and nobody can stand in for it
                 yield Command(Pause(attempts.failed(failure, now, self._draw())))
+
+    def _attempt(
+        self,
+        command: Command[Any],
+        node: Node | None,
+        now: float,
+        until: float,
+        tried: Node | None,
+        membership: Membership | None,
+    ) -> Flow[Tried | None]:
+        """One attempt. None: it is to be made now that something is known of the servers.
+
+        :param node: the one to ask, whatever the key
+        :param tried: the one that was asked before
+        """
+        try:
+            if node is None:
+                node = self.topology.node_for(command.key)
+            if node is None:
+                yield Command(Learn(until))
+                return None
+            if membership is not None:
+                if not membership.is_current():
+                    yield Command(Learn(until))
+                membership.check(node)
+            if node is not tried:
+                node.check(now)
+            return Tried(node, (yield Command(Exchange(node, command.request, until))))
+        except Failure as failure:
+            return Tried(node, failure)
 
     def _look(self, command: Command[Any], deadline: float) -> Flow[Any]:
         membership = self.membership

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sessionstore.core.flow import Command
-from sessionstore.stores.memcached.failures import is_broken
 from sessionstore.stores.memcached.line import MemcachedLine
 from sessionstore.stores.memcached.messages import Reply
 from sessionstore.stores.memcached.routing import Exchange, Routing
@@ -17,17 +13,7 @@ class SharedTransport(LinesPerLoop[MemcachedLine]):
 
     def __init__(self, routing: Routing) -> None:
         limit = routing.limit
-        super().__init__(routing.topology, lambda endpoint: MemcachedLine(endpoint, limit))
-        self._routing = routing
-
-    async def execute(self, command: Command[Any], deadline: float) -> Reply:
-        """See :meth:`sessionstore.stores.base.Store.aexecute`."""
-        reply: Reply = await self.carry(self._routing.carry(command, deadline))
-        return reply
+        super().__init__(routing, lambda endpoint: MemcachedLine(endpoint, limit))
 
     async def exchange(self, lines: Lines[MemcachedLine], request: Exchange) -> Reply:
-        line = lines.shared(request.node)
-        reply = await line.exchange(request.request, request.until)
-        if is_broken(reply):
-            line.retire()
-        return reply
+        return await lines.shared(request.node).exchange(request.request, request.until)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal, Protocol
 
@@ -146,8 +146,8 @@ class MemcachedStore(Store):
     def execute(self, command: Command[Any], deadline: float) -> Any:
         return self._blocking.execute(command, deadline)
 
-    async def aexecute(self, command: Command[Any], deadline: float) -> Any:
-        return await self._shared.execute(command, deadline)
+    def aexecute(self, command: Command[Any], deadline: float) -> Coroutine[Any, Any, Any]:
+        return self._shared.execute(command, deadline)
 
     def health(self) -> tuple[NodeHealth, ...]:
         nodes = tuple(map(self._health, self._topology.nodes()))

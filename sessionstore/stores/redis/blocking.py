@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from sessionstore.core.flow import Command
+from sessionstore.stores.redis.durability import Confirmation
 from sessionstore.stores.redis.failures import ReplyError, spoils
 from sessionstore.stores.redis.link import Link
 from sessionstore.stores.redis.login import wants_login
@@ -21,23 +21,31 @@ class BlockingTransport(Pools[Link]):
     """
 
     def __init__(self, routing: Routing, max_connections: int) -> None:
-        super().__init__(routing.topology, Link, max_connections)
-        self._routing = routing
+        super().__init__(routing, Link, max_connections)
 
-    def execute(self, command: Command[Any], deadline: float, node: Node | None = None) -> Any:
-        """See :meth:`sessionstore.stores.base.Store.execute`.
-
-        :param node: the one to ask, whatever the key
-        """
-        return self.carry(self._routing.carry(command, deadline, node))
+    def is_answer(self, reply: Any) -> bool:
+        return type(reply) is not ReplyError
 
     def exchange(self, request: Exchange) -> Any:
-        until = request.until
-        pool = self.pool(request.node)
+        return self._on_a_link(request.node, request.packed, request.until, request.confirm)
+
+    def ask(self, node: Node, request: bytes, until: float) -> Any:
+        return self._on_a_link(node, (request,), until)
+
+    def _on_a_link(
+        self,
+        node: Node,
+        parts: tuple[bytes, ...],
+        until: float,
+        confirm: Confirmation | None = None,
+    ) -> Any:
+        pool = self.pool(node)
         link, generation = pool.take(until)
         try:
-            link.stay_logged_in(until)
-            parts = request.parts(time.monotonic())
+            if link.login is not None:
+                link.stay_logged_in(until)
+            if confirm is not None:
+                parts += confirm.packed(until - time.monotonic())
             packed, count = (parts[0], 1) if len(parts) == 1 else (b"".join(parts), len(parts))
             reply = link.exchange(packed, until, count)
             # What was answered so was not executed: it may be sent again, a write as well.

@@ -15,6 +15,7 @@ from sessionstore.stores.attempts import Failure
 from sessionstore.stores.credentials import Credential, Login
 from sessionstore.stores.dialing import connecting_failed
 from sessionstore.stores.redis.endpoint import NOTHING_YET, Endpoint, make_reader, take_reply
+from sessionstore.stores.redis.failures import ReplyError
 from sessionstore.stores.servers.channel import Channel
 
 # Untyped, because redis-py's annotations change from release to release.
@@ -89,8 +90,11 @@ class RedisChannel(Channel):
         self.connection_made(writer.transport)
         writer.transport.set_protocol(self)
 
-    def send(self, part: bytes) -> asyncio.Future[Any]:
-        return self._send(part)
+    def send(self, part: bytes, until: float) -> asyncio.Future[Any]:
+        return self._send(part, until)
+
+    def is_answer(self, reply: Any) -> bool:
+        return type(reply) is not ReplyError
 
     def replies(self, data: bytes) -> Iterator[Any]:
         reader = self._reader

@@ -12,7 +12,7 @@ from sessionstore.stores.credentials import Credential
 from sessionstore.stores.logging_in import alog_in
 from sessionstore.stores.redis.channel import Handshake, RedisChannel
 from sessionstore.stores.redis.endpoint import Endpoint, handshake_failed, pack
-from sessionstore.stores.redis.failures import ReplyError
+from sessionstore.stores.redis.failures import ReplyError, spoils
 from sessionstore.stores.redis.login import auth, wants_login
 from sessionstore.stores.servers.line import Line
 
@@ -32,7 +32,7 @@ class RedisLine(Line[RedisChannel]):
         self._renewing = False
 
     async def exchange(self, parts: Parts, until: float) -> Any:
-        """Send one command and wait for its reply, which may be a ``ReplyError``.
+        """Send commands and wait for the reply, which may be a ``ReplyError``.
 
         :param parts: called with the time when there is a connection. Several: nothing comes
             between them, and the result is a list
@@ -42,11 +42,26 @@ class RedisLine(Line[RedisChannel]):
         self._stay_logged_in(channel)
         packed = parts(time.monotonic())
         reply = await self.ask(channel, packed, until)
+        return await self.settle(channel, packed, reply, until)
+
+    def free(self) -> RedisChannel | None:
+        channel = super().free()
+        if channel is not None and channel.login is not None:
+            self._stay_logged_in(channel)
+        return channel
+
+    async def settle(
+        self, channel: RedisChannel, parts: tuple[bytes, ...], reply: Any, until: float
+    ) -> Any:
         if wants_login(reply) and channel.login is not None:
             # It was not executed, so it may be sent again, a write as well: by a connection that
             # asks for the credentials anew.
-            self.retire_one(channel)
-            reply = await self.ask(await self.ready(until), packed, until)
+            channel.retire()
+            channel = await self.ready(until)
+            reply = await self.ask(channel, parts, until)
+        for each in reply if type(reply) is list else (reply,):
+            if type(each) is ReplyError and spoils(each):
+                channel.retire()
         return reply
 
     async def open(self, until: float) -> RedisChannel:
@@ -105,10 +120,10 @@ class RedisLine(Line[RedisChannel]):
             if not channel.usable:
                 return
             # One command among the others, with its own place in the order of the replies.
-            reply = await asyncio.wait_for(channel.send(auth(credential)), self._limit)
+            reply = await self.ask(channel, (auth(credential),), time.monotonic() + self._limit)
             if not isinstance(reply, ReplyError):
                 channel.login = credentials.login(credential)
-        except (Failure, TimeoutError):
+        except Failure:
             pass
         finally:
             self._renewing = False

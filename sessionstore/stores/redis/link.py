@@ -1,20 +1,19 @@
 """One blocking connection, driven directly.
 
-redis-py connects and logs in; after that, a command is one ``sendall`` and the reply one ``recv``
-on the socket (docs/performance.md: redis-py's own command layer costs about as much as the round
+redis-py connects and logs in; after that, a command is one ``send`` and its reply one ``recv`` on
+the socket (docs/performance.md: redis-py's own command layer costs about as much as the round
 trip).
 """
 
 from __future__ import annotations
 
-import select
 import socket
 import time
 from typing import Any, cast
 
 from redis.connection import AbstractConnection
 
-from sessionstore.stores.attempts import Failure, refused, unavailable
+from sessionstore.stores.attempts import Failure, refused
 from sessionstore.stores.credentials import Credential, Login
 from sessionstore.stores.dialing import Bounded, dial, shut_down
 from sessionstore.stores.logging_in import log_in
@@ -28,9 +27,7 @@ from sessionstore.stores.redis.endpoint import (
 )
 from sessionstore.stores.redis.failures import ReplyError
 from sessionstore.stores.redis.login import auth
-
-_BUFFER = 16384
-
+from sessionstore.stores.wire import Wire
 
 # Untyped, because redis-py's annotations change from release to release.
 _Base: Any = AbstractConnection
@@ -101,14 +98,10 @@ class Link:
     def __init__(self, endpoint: Endpoint, until: float) -> None:
         self._node = endpoint.node
         self._credentials = endpoint.credentials
-        self._connection, self._login = _connect(endpoint, until)
+        self._connection, self.login = _connect(endpoint, until)
         self._socket = cast(socket.socket, self._connection.raw)
+        self._wire = Wire(self._socket, endpoint.node)
         self._reader = make_reader()
-        self._buffer = bytearray(_BUFFER)
-        # Where there is no poll (Windows), a connection that died in the pool is found by using it.
-        self._poll = select.poll() if hasattr(select, "poll") else None
-        if self._poll is not None:
-            self._poll.register(self._socket, select.POLLIN)
         if endpoint.greeting is not None:
             self._greet(endpoint, until)
 
@@ -131,7 +124,7 @@ class Link:
 
     def is_fresh(self) -> bool:
         """Whether the server has neither closed the connection nor said anything unasked."""
-        return self._poll is None or not self._poll.poll(0)
+        return self._wire.is_silent()
 
     def exchange(self, packed: bytes, until: float, count: int = 1) -> Any:
         """Send a command and read its reply, which may be a ``ReplyError``.
@@ -139,19 +132,13 @@ class Link:
         :param count: so many commands at once; then a list of as many replies
         :raises Failure: this link must be closed
         """
-        sock = self._socket
-        try:
-            sock.settimeout(_remaining(until))
-            sock.sendall(packed)
-        except OSError as error:
-            # Not all of it went out, and Redis executes nothing before it has the whole command.
-            raise unavailable("the connection was lost while sending", self._node) from error
+        # Redis executes nothing before it has the whole command.
+        self._wire.send(packed, until)
         reply = self._receive(until)
         if count > 1:
             reply = [reply]
             try:
                 while len(reply) < count:
-                    sock.settimeout(_remaining(until))
                     reply.append(self._receive(until))
             except Failure as failure:
                 if isinstance(failure.__cause__, TimeoutError):
@@ -162,31 +149,16 @@ class Link:
         return reply
 
     def _receive(self, until: float) -> Any:
-        """The next reply. The socket's timeout must have been set."""
-        sock, reader, buffer = self._socket, self._reader, self._buffer
+        """The next reply."""
+        reader, wire = self._reader, self._wire
         reply = take_reply(reader, self._node)
         while reply is NOTHING_YET:
-            try:
-                size = sock.recv_into(buffer)
-            except TimeoutError as error:
-                raise unavailable("no reply in time", self._node, lost=True) from error
-            except OSError as error:
-                raise unavailable("the connection was lost", self._node, lost=True) from error
-            if size == 0:
-                raise unavailable("the server closed the connection", self._node, lost=True)
-            reader.feed(buffer, 0, size)
+            reader.feed(wire.receive(until))
             reply = take_reply(reader, self._node)
-            if reply is NOTHING_YET:
-                remaining = until - time.monotonic()
-                if remaining <= 0:
-                    late = TimeoutError()
-                    raise unavailable("no whole reply in time", self._node, lost=True) from late
-                sock.settimeout(remaining)
         return reply
 
     def discard(self, until: float) -> None:
         """Read one message that came unasked."""
-        self._socket.settimeout(_remaining(until))
         self._receive(until)
 
     def stay_logged_in(self, until: float) -> None:
@@ -194,7 +166,7 @@ class Link:
 
         :raises Failure: this link must be closed
         """
-        credentials, login = self._credentials, self._login
+        credentials, login = self._credentials, self.login
         now = time.monotonic()
         if credentials is None or login is None or not credentials.is_due(login, now):
             return
@@ -226,7 +198,7 @@ class Link:
         if isinstance(reply, ReplyError):
             return False
         if self._credentials is not None:
-            self._login = self._credentials.login(credential)
+            self.login = self._credentials.login(credential)
         return True
 
     def close(self) -> None:
@@ -236,8 +208,3 @@ class Link:
     def abort(self) -> None:
         """From another thread: whoever waits on this link gets a ``Failure`` at once."""
         shut_down(self._socket)
-
-
-def _remaining(until: float) -> float:
-    # Never 0, which would be a socket that does not wait at all.
-    return max(until - time.monotonic(), 0.0001)

@@ -13,13 +13,15 @@ from typing import Any, Final, NamedTuple
 
 from sessionstore.core.errors import NotReplicated, StoreUnavailable
 from sessionstore.core.flow import Command, Flow
-from sessionstore.stores.attempts import ATTEMPT_SHARE, Attempts, Failure, unavailable
+from sessionstore.stores.attempts import Attempts, Failure, unavailable
 from sessionstore.stores.redis.commands import Route
 from sessionstore.stores.redis.durability import Confirmation, answered, shortfall, wanted
 from sessionstore.stores.redis.endpoint import pack
 from sessionstore.stores.redis.failures import ReplyError, from_reply, redirect_in
 from sessionstore.stores.redis.recent import RecentWrites
 from sessionstore.stores.redis.topology import Node, Topology
+from sessionstore.stores.servers import routing as servers
+from sessionstore.stores.servers.routing import Tried
 from sessionstore.stores.servers.steps import Forget, Learn, Pause
 
 MAX_REDIRECTS: Final = 5
@@ -47,7 +49,7 @@ class Exchange(NamedTuple):
         return self.packed + self.confirm.packed(self.until - now)
 
 
-class Routing:
+class Routing(servers.Routing[Node, Topology]):
     """Carries commands over one topology.
 
     :param timeout: the store's, in seconds: an attempt gets a share of it
@@ -65,18 +67,34 @@ class Routing:
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        self.topology = topology
-        self.limit = timeout * ATTEMPT_SHARE
+        super().__init__(topology, timeout)
         self._recent = recent
         self._clock = clock
         self._draw = draw
 
+    def direct(self, command: Command[Any]) -> Node | None:
+        if command.route is not None or (command.write and self._recent is not None):
+            return None
+        try:
+            node = self.topology.primary_for(command.key)
+        except Failure:
+            return None
+        return None if node is None or node.breaker.is_open else node
+
+    def request(self, command: Command[Any]) -> bytes:
+        return pack(command.request)
+
     def carry(
-        self, command: Command[Any], deadline: float, pinned: Node | None = None
+        self,
+        command: Command[Any],
+        deadline: float,
+        pinned: Node | None = None,
+        first: Tried | None = None,
     ) -> Flow[Any]:
         """See :meth:`sessionstore.stores.base.Store.execute`; yields the steps above.
 
         :param pinned: the node to ask, whatever the key
+        :param first: the attempt that was made already
         """
         clock, route = self._clock, command.route
         attempts = Attempts(deadline, self.limit, write=command.write, node=self.topology.name)
@@ -86,21 +104,17 @@ class Routing:
         if command.write and self._recent is not None:
             self._recent.add(command.key, clock())
         while True:
-            until = attempts.start(now := clock())
-            node = target
-            try:
-                if node is None:
-                    node = self._choose(command.key, now, lagging=lagging)
-                if node is None:
-                    yield Command(Learn(until))
+            if first is None:
+                until = attempts.start(now := clock())
+                how = (tried, asking, lagging)
+                first = yield from self._attempt(command, packed, target, now, until, *how)
+                if first is None:
                     continue
-                if node is not tried:
-                    node.check(now)
-                    tried = node
-                if route is Route.DURABLE or asking:
-                    reply = yield from self._several(node, packed, route, until, asking=asking)
-                else:
-                    reply = yield Command(Exchange(node, (packed,), until))
+            (node, reply), first = first, None
+            tried = node or tried
+            try:
+                if isinstance(reply, Failure):
+                    raise reply
                 node.breaker.succeeded()
                 if type(reply) is not ReplyError:
                     return (reply, node.is_replica) if route is Route.REPLICA else reply
@@ -118,6 +132,39 @@ class Routing:
                     yield Command(Forget(node))
                 pause = attempts.failed(failure, now, self._draw())
                 yield Command(Pause(pause))
+
+    def _attempt(
+        self,
+        command: Command[Any],
+        packed: bytes,
+        node: Node | None,
+        now: float,
+        until: float,
+        tried: Node | None,
+        asking: bool,
+        lagging: bool,
+    ) -> Flow[Tried | None]:
+        """One attempt. None: it is to be made now that something is known of the servers.
+
+        :param node: the one to ask, whatever the key
+        :param tried: the one that was asked before
+        """
+        try:
+            if node is None:
+                node = self._choose(command.key, now, lagging=lagging)
+            if node is None:
+                yield Command(Learn(until))
+                return None
+            if node is not tried:
+                node.check(now)
+            if command.route is Route.DURABLE or asking:
+                route = command.route
+                reply = yield from self._several(node, packed, route, until, asking=asking)
+            else:
+                reply = yield Command(Exchange(node, (packed,), until))
+        except Failure as failure:
+            return Tried(node, failure)
+        return Tried(node, reply)
 
     def _choose(self, key: bytes, now: float, *, lagging: bool) -> Node | None:
         if lagging and not (self._recent is not None and self._recent.has(key, now)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal
 
@@ -119,8 +119,8 @@ class RedisStore(Store):
     def execute(self, command: Command[Any], deadline: float) -> Any:
         return self._blocking.execute(command, deadline)
 
-    async def aexecute(self, command: Command[Any], deadline: float) -> Any:
-        return await self._shared.execute(command, deadline)
+    def aexecute(self, command: Command[Any], deadline: float) -> Coroutine[Any, Any, Any]:
+        return self._shared.execute(command, deadline)
 
     def health(self) -> tuple[NodeHealth, ...]:
         now = time.monotonic()

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+from math import inf
 from typing import Any, Final
 
 from sessionstore.stores.attempts import Failure, refused, unavailable
@@ -32,15 +33,30 @@ class Channel(asyncio.Protocol, ABC):
     def __init__(self, node: str) -> None:
         self._node = node
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
+        # Who waits, since when, and until when.
+        self._waiting: deque[tuple[asyncio.Future[Any], float, float]] = deque()
         self._unsent: list[bytes] = []
         self._closed = self._loop.create_future()
         self._writable: asyncio.Future[None] | None = None
+        # One timer, for the first deadline of all who wait: it costs a command a comparison, where
+        # one of its own would cost about 2 us.
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = inf
         self.usable = True
+        self.patience = inf
+        """Seconds that a reply may take until no new commands are sent."""
 
     @abstractmethod
-    def send(self, part: Any) -> asyncio.Future[Any]:
-        """Have a command sent at the end of this tick. The future gets the reply, or a Failure."""
+    def send(self, part: Any, until: float) -> asyncio.Future[Any]:
+        """Have a command sent at the end of this tick.
+
+        :param until: on the clock of :func:`time.monotonic`
+        :returns: gets the reply, or a ``Failure``, by then. Whoever cancels it calls :meth:`left`
+        """
+
+    @abstractmethod
+    def is_answer(self, reply: Any) -> bool:
+        """Whether it is what was asked for, and not an error."""
 
     @abstractmethod
     def replies(self, data: bytes) -> Iterator[Any]:
@@ -49,13 +65,42 @@ class Channel(asyncio.Protocol, ABC):
         :raises Failure: what follows means nothing
         """
 
-    def _send(self, packed: bytes) -> asyncio.Future[Any]:
+    def _send(self, packed: bytes, until: float) -> asyncio.Future[Any]:
         future = self._loop.create_future()
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent.append(packed)
-        self._waiting.append((future, time.monotonic()))
+        self._waiting.append((future, time.monotonic(), until))
+        if until < self._due:
+            self._look_at(until)
         return future
+
+    def _look_at(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due = due
+        self._timer = self._loop.call_later(due - time.monotonic(), self._expire)
+
+    def _expire(self) -> None:
+        """End the waiting of those whose deadline has passed."""
+        self._timer, self._due = None, inf
+        now, late, next_due = time.monotonic(), False, inf
+        for future, _, until in self._waiting:
+            if future.done():
+                continue
+            if until <= now:
+                failure = unavailable("no reply in time", self._node, lost=True)
+                failure.__cause__ = TimeoutError()
+                future.set_exception(failure)
+                late = True
+            elif until < next_due:
+                next_due = until
+        if next_due < inf:
+            self._look_at(next_due)
+        if late and now - self._waiting[0][1] >= self.patience:
+            self.retire()
+        elif late:
+            self.left()
 
     def _flush(self) -> None:
         # On a transport that is closing it would vanish: then it stays unsent, and is sent anew.
@@ -63,6 +108,10 @@ class Channel(asyncio.Protocol, ABC):
             data = b"".join(self._unsent)
             self._unsent.clear()
             self._transport.write(data)
+
+    def is_free(self) -> bool:
+        """Whether a command can be handed over at once."""
+        return self.usable and self._writable is None
 
     async def writable(self, until: float) -> None:
         """Wait while the server does not keep up.
@@ -75,17 +124,13 @@ class Channel(asyncio.Protocol, ABC):
             if self._writable is not None:
                 raise unavailable("the server takes no more data", self._node)
 
-    def overdue(self, seconds: float) -> bool:
-        """Whether the oldest command has waited this long for its reply."""
-        return bool(self._waiting) and time.monotonic() - self._waiting[0][1] >= seconds
-
     def retire(self) -> None:
         """Take no new commands; close when nobody waits any more."""
         self.usable = False
         self._close_if_done()
 
     def _close_if_done(self) -> None:
-        if not any(not future.done() for future, _ in self._waiting):
+        if all(future.done() for future, _, _ in self._waiting):
             self.close()
 
     def left(self) -> None:
@@ -135,7 +180,7 @@ class Channel(asyncio.Protocol, ABC):
             for reply in self.replies(data):
                 if not waiting:
                     raise refused("the server sent more than the replies", self._node, lost=True)
-                future, _ = waiting.popleft()
+                future = waiting.popleft()[0]
                 if not future.done():
                     future.set_result(reply)
         except Failure as failure:
@@ -161,9 +206,12 @@ class Channel(asyncio.Protocol, ABC):
     def _fail(self, failure: Failure) -> None:
         """Fail all who wait. The last ``len(_unsent)`` of them were not sent."""
         sent = len(self._waiting) - len(self._unsent)
-        for place, (future, _) in enumerate(self._waiting):
+        for place, (future, _, _) in enumerate(self._waiting):
             if not future.done():
                 lost = failure.lost and place < sent
                 future.set_exception(failure.again(lost=lost))
         self._waiting.clear()
         self._unsent.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._due = None, inf

@@ -1,7 +1,7 @@
 """One event loop's connection to a server, shared by all of its tasks.
 
-The deadline is on the waiter, not on the read. A channel on which a reply is overdue is retired:
-it takes no new commands, and is closed when the last of its waiters has gone.
+A channel on which a reply is overdue retires: it takes no new commands, and is closed when the last
+of its waiters has gone.
 """
 
 from __future__ import annotations
@@ -42,6 +42,14 @@ class Line(ABC, Generic[C]):
         :raises Failure: that failed
         """
 
+    @abstractmethod
+    async def settle(self, channel: C, parts: tuple[Any, ...], reply: Any, until: float) -> Any:
+        """After a reply that is an error: see whether the channel is of any use, and whether the
+        commands may be sent once more.
+
+        :returns: the reply, or that to the second attempt
+        """
+
     async def ready(self, until: float) -> C:
         """A channel that takes commands.
 
@@ -55,14 +63,18 @@ class Line(ABC, Generic[C]):
             raise unavailable("the connection was lost", self._node)
         return channel
 
+    def free(self) -> C | None:
+        """:meth:`ready`, if there is no need to wait for that."""
+        channel = self._channel
+        return channel if channel is not None and channel.is_free() else None
+
     async def ask(self, channel: C, parts: tuple[Any, ...], until: float) -> Any:
         """Send commands between which nothing comes, and wait for the reply, or their list.
 
         :raises Failure: one of them has none
         """
-        before = [channel.send(part) for part in parts[:-1]]
-        future = channel.send(parts[-1])
-        timer = asyncio.get_running_loop().call_later(until - time.monotonic(), _expire, future)
+        before = [channel.send(part, until) for part in parts[:-1]]
+        future = channel.send(parts[-1], until)
         received: tuple[Any, ...] = ()
         try:
             try:
@@ -70,21 +82,16 @@ class Line(ABC, Generic[C]):
                 # Replies come in order: when the last one is there, all are.
                 return [*(each.result() for each in before), reply] if before else reply
             finally:
-                timer.cancel()
                 received = tuple(
                     each.result() for each in before if each.done() and not each.exception()
                 )
                 for each in before:
                     # Whether it failed or not, the last one says it; nobody else asks.
                     each.cancel() if not each.done() else each.exception()
-        except TimeoutError:
-            # A little less, because the attempt began a little before the command was sent.
-            if channel.overdue(self._limit * 0.9):
-                self.retire_one(channel)
-            channel.left()
-            failure = unavailable("no reply in time", self._node, lost=True)
-            failure.received = received
-            raise failure from None
+        except Failure as failure:
+            if isinstance(failure.__cause__, TimeoutError):
+                failure.received = received
+            raise
         except asyncio.CancelledError:
             channel.left()
             raise
@@ -92,15 +99,7 @@ class Line(ABC, Generic[C]):
     def retire(self) -> None:
         """Use another connection from now on."""
         if self._channel is not None:
-            self.retire_one(self._channel)
-
-    def retire_one(self, channel: C) -> None:
-        """Do not use this one any more."""
-        if channel is self._channel:
-            self._channel = None
-            self._retired = {old for old in self._retired if not old.is_closed()}
-            self._retired.add(channel)
-        channel.retire()
+            self._channel.retire()
 
     def discard(self, channel: C) -> None:
         """Close one that was never used."""
@@ -158,6 +157,11 @@ class Line(ABC, Generic[C]):
         if self._closed:
             self.discard(channel)
             return unavailable("the store was closed", self._node, silent=False)
+        if self._channel is not None and not self._channel.is_closed():
+            self._retired = {old for old in self._retired if not old.is_closed()}
+            self._retired.add(self._channel)
+        # A little less, because an attempt begins a little before its command is sent.
+        channel.patience = self._limit * 0.9
         self._channel = channel
         return channel
 
@@ -190,8 +194,3 @@ class Line(ABC, Generic[C]):
         """See :class:`sessionstore.stores.lifetime.LoopBound`."""
         for channel in (*self._retired, *((self._channel,) if self._channel else ())):
             channel.abandon()
-
-
-def _expire(future: asyncio.Future[Any]) -> None:
-    if not future.done():
-        future.set_exception(TimeoutError())

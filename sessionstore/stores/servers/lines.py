@@ -14,6 +14,7 @@ from sessionstore.core.flow import Command, Flow, arun
 from sessionstore.stores.attempts import Failure, unavailable
 from sessionstore.stores.lifetime import PerLoop
 from sessionstore.stores.servers.line import Line
+from sessionstore.stores.servers.routing import Routing, Tried
 from sessionstore.stores.servers.steps import Forget, Learn, Pause
 from sessionstore.stores.servers.topology import Server, Topology, replaced
 
@@ -61,6 +62,10 @@ class Lines(Generic[L]):
         if node not in self._topology.nodes():
             raise replaced(node)  # nobody would prune the line
         return self._make(node.endpoint)
+
+    def known(self, node: Server) -> L | None:
+        """:meth:`shared`, if there is one already."""
+        return self._shared.get(node)
 
     def retire(self, node: Server) -> None:
         """Use another connection from now on."""
@@ -165,13 +170,15 @@ class Lines(Generic[L]):
 
 
 class LinesPerLoop(ABC, Generic[L]):
-    """Carries the steps of flows for tasks.
+    """Carries commands for tasks.
 
     :param make: a line to a server's endpoint, for the running loop; no method of the transport, or
         a store that nobody closes would not be collected at once
     """
 
-    def __init__(self, topology: Topology, make: Callable[[Any], L]) -> None:
+    def __init__(self, routing: Routing[Any, Any], make: Callable[[Any], L]) -> None:
+        self._routing = routing
+        topology = routing.topology
         self._lines = PerLoop(lambda: Lines(topology, make))
         topology.on_change(self._prune)
 
@@ -179,8 +186,32 @@ class LinesPerLoop(ABC, Generic[L]):
     async def exchange(self, lines: Lines[L], request: Any) -> Any:
         """Carry out a step that is none of those in ``steps.py``: send something."""
 
-    async def carry(self, flow: Flow[Any]) -> Any:
-        """Run a flow to its end."""
+    async def execute(self, command: Command[Any], deadline: float, node: Any = None) -> Any:
+        """See :meth:`sessionstore.stores.base.Store.aexecute`.
+
+        :param node: the one to ask, whatever the key
+        """
+        routing, now = self._routing, time.monotonic()
+        server = routing.direct(command) if node is None and now < deadline else None
+        line = None if server is None else self._lines.get().known(server)
+        channel = None if line is None else line.free()
+        if server is None or line is None or channel is None:
+            return await self._carry(routing.carry(command, deadline, node))
+        request, until = routing.request(command), min(deadline, now + routing.limit)
+        try:
+            reply = await channel.send(request, until)
+            if channel.is_answer(reply):
+                server.breaker.succeeded()
+                return reply
+            first = Tried(server, await line.settle(channel, (request,), reply, until))
+        except Failure as failure:
+            first = Tried(server, failure)
+        except asyncio.CancelledError:
+            channel.left()
+            raise
+        return await self._carry(routing.carry(command, deadline, first=first))
+
+    async def _carry(self, flow: Flow[Any]) -> Any:
         return await arun(flow, self._do)
 
     async def _do(self, step: Command[Any]) -> Any:

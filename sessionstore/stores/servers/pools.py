@@ -10,24 +10,29 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from sessionstore.core.flow import Command, Flow, run
+from sessionstore.stores.attempts import Failure
 from sessionstore.stores.lifetime import forget_after_fork
 from sessionstore.stores.pool import Pool, Poolable
+from sessionstore.stores.servers.routing import Routing, Tried
 from sessionstore.stores.servers.steps import Forget, Learn, Pause
-from sessionstore.stores.servers.topology import Server, Topology, replaced
+from sessionstore.stores.servers.topology import Server, replaced
 
 K = TypeVar("K", bound=Poolable)
 
 
 class Pools(ABC, Generic[K]):
-    """Carries the steps of flows for threads.
+    """Carries commands for threads.
 
     :param connect: opens a connection to a server's endpoint by a deadline, or raises ``Failure``;
         no method of the transport, or a store that nobody closes would not be collected at once
     :param size: the most connections of each pool
     """
 
-    def __init__(self, topology: Topology, connect: Callable[[Any, float], K], size: int) -> None:
-        self._topology = topology
+    def __init__(
+        self, routing: Routing[Any, Any], connect: Callable[[Any, float], K], size: int
+    ) -> None:
+        self._routing = routing
+        self._topology = topology = routing.topology
         self._connect = connect
         self._size = size
         self._pools: dict[Server, Pool[K]] = {}
@@ -36,11 +41,42 @@ class Pools(ABC, Generic[K]):
         forget_after_fork(self)
 
     @abstractmethod
+    def ask(self, node: Any, request: Any, until: float) -> Any:
+        """Send one command's :meth:`.routing.Routing.request` and wait for the reply, which may be
+        an error.
+
+        :raises Failure: it could not be sent, or no reply came
+        """
+
+    @abstractmethod
+    def is_answer(self, reply: Any) -> bool:
+        """Whether it is what was asked for, and not an error."""
+
+    @abstractmethod
     def exchange(self, request: Any) -> Any:
         """Carry out a step that is none of those in ``steps.py``: send something."""
 
-    def carry(self, flow: Flow[Any]) -> Any:
-        """Run a flow to its end."""
+    def execute(self, command: Command[Any], deadline: float, node: Any = None) -> Any:
+        """See :meth:`sessionstore.stores.base.Store.execute`.
+
+        :param node: the one to ask, whatever the key
+        """
+        routing, now = self._routing, time.monotonic()
+        server = routing.direct(command) if node is None else None
+        if server is None or now >= deadline:
+            return self._carry(routing.carry(command, deadline, node))
+        try:
+            reply = self.ask(server, routing.request(command), min(deadline, now + routing.limit))
+        except Failure as failure:
+            first = Tried(server, failure)
+        else:
+            if self.is_answer(reply):
+                server.breaker.succeeded()
+                return reply
+            first = Tried(server, reply)
+        return self._carry(routing.carry(command, deadline, first=first))
+
+    def _carry(self, flow: Flow[Any]) -> Any:
         return run(flow, self._do)
 
     def _do(self, step: Command[Any]) -> Any:
