@@ -335,8 +335,8 @@ def half_a_reply_is_one(patch: pytest.MonkeyPatch) -> None:
 
     def hasty(self: Any) -> Reply | None:
         reply = parse(self)
-        if reply is None and self._buffer.startswith(b"EN "):
-            self._buffer.clear()
+        if reply is None and self._data[self._at :].startswith(b"EN "):
+            self._at = len(self._data)
             return Reply(Outcome.MISSING)
         return reply
 

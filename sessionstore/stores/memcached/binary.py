@@ -15,6 +15,7 @@ from sessionstore.stores.memcached.messages import (
     MOST_STATS,
     STORING,
     VALUED,
+    Inbox,
     Malformed,
     Outcome,
     Reply,
@@ -89,69 +90,68 @@ class Binary:
         return BinaryParser()
 
 
-class BinaryParser:
+class BinaryParser(Inbox):
     """See :class:`sessionstore.stores.memcached.messages.Parser`."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        super().__init__()
         self._needed = HEADER.size
         # Statistics come in a packet each; the number is of the request that they answer.
         self._stats: dict[str, str] | None = None
         self._number = 0
 
-    def feed(self, data: bytes | memoryview) -> None:
-        """Add what has arrived."""
-        self._buffer += data
-
     def has_data(self) -> bool:
         """Whether anything is left over."""
-        return bool(self._buffer) or self._stats is not None
+        return self._at < len(self._data) or self._stats is not None
 
     def next(self) -> Reply | None:
         """The next whole reply."""
-        buffer = self._buffer
+        data = self._data
         while True:
-            if buffer and buffer[0] != RESPONSE:
+            at = self._at
+            there = len(data) - at
+            if there and data[at] != RESPONSE:
                 return self._other()
             # Looked at once for each packet, however many portions it comes in.
-            if len(buffer) < self._needed:
+            if there < self._needed:
                 return None
-            header = HEADER.unpack_from(buffer)
+            header = HEADER.unpack_from(data, at)
             needed = _checked_size(header)
-            if len(buffer) < needed:
+            if there < needed:
                 self._needed = needed
                 return None
-            body = bytes(memoryview(buffer)[HEADER.size : needed])
-            del buffer[:needed]
+            self._at = at + needed
             self._needed = HEADER.size
-            reply = self._packet(header, body)
+            reply = self._packet(header, at + HEADER.size)
             if reply is not None:
                 return reply
 
     def _other(self) -> Reply | None:
-        buffer = self._buffer
-        if buffer.startswith(_NO_SLOT):
-            del buffer[: len(_NO_SLOT)]
+        rest = bytes(self._data[self._at :])
+        if rest.startswith(_NO_SLOT):
+            self._at += len(_NO_SLOT)
             return Reply(Outcome.CROWDED)
-        if _NO_SLOT.startswith(bytes(buffer)):
+        if _NO_SLOT.startswith(rest):
             return None
         raise Malformed(
             "the server's reply is not Memcached's binary protocol (does protocol=meta fit?)"
         )
 
-    def _packet(self, header: tuple[int, ...], body: bytes) -> Reply | None:
+    def _packet(self, header: tuple[int, ...], at: int) -> Reply | None:
+        """:param at: where its body begins; it ends where the next packet begins"""
         _, opcode, key_size, extras_size, _, status, _, opaque, cas = header
         verb = _VERBS.get(opcode)
         if verb is None:
             raise Malformed("the server answers a request that nobody has sent")
         outcome = _STATUS.get(status, Outcome.FAILED)
+        name, begin = at + extras_size, at + extras_size + key_size
         if self._stats is not None or (verb is Verb.STATS and outcome is Outcome.OK):
             if verb is not Verb.STATS or outcome is not Outcome.OK:
                 raise Malformed("the server's statistics are malformed")
-            begin = extras_size + key_size
-            return self._stat(body[extras_size:begin], body[begin:], opaque)
+            data = self._data
+            return self._stat(bytes(data[name:begin]), bytes(data[begin : self._at]), opaque)
         valued = outcome is Outcome.OK and verb in VALUED
-        value = body[extras_size + key_size :] if valued else None
+        value = bytes(self._data[begin : self._at]) if valued else None
         return Reply(outcome, value, cas, opaque, verb)
 
     def _stat(self, name: bytes, value: bytes, opaque: int) -> Reply | None:

@@ -69,13 +69,13 @@ class Conversation:
 
         :raises Malformed: this connection must not be used again
         """
-        parser, pending = self._parser, self._pending
+        parser, pending, numbered = self._parser, self._pending, self._codec.numbered
         parser.feed(data)
         while (reply := parser.next()) is not None:
             if not pending:
                 raise Malformed("the server sent more than the replies")
             request, number = pending.popleft()
-            if not fits(request, number, reply, self._codec.numbered):
+            if not fits(request, number, reply, numbered):
                 raise Malformed("the server's reply does not belong to the request")
             yield reply
 

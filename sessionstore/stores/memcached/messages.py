@@ -132,6 +132,30 @@ class Parser(Protocol):
         """Whether there are bytes, or parts of a reply, that no reply was made of."""
 
 
+class Inbox:
+    """What a parser has got and not used up: it begins at ``_at``.
+
+    Whole replies, which is what mostly arrives, are read where they are; only the rest of one is
+    copied, once.
+    """
+
+    def __init__(self) -> None:
+        self._data: bytes | bytearray = b""
+        self._at = 0
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Add what has arrived."""
+        if self._at == len(self._data):
+            self._data = bytes(data)
+        elif isinstance(self._data, bytearray):
+            del self._data[: self._at]
+            self._data += data
+        else:
+            self._data = bytearray(self._data[self._at :])
+            self._data += data
+        self._at = 0
+
+
 class Codec(Protocol):
     """One of the two protocols."""
 
@@ -185,22 +209,23 @@ def fits(request: Request, opaque: int, reply: Reply, numbered: frozenset[Verb])
     :param opaque: the number that the request was sent with
     :param numbered: see :class:`Codec`
     """
-    verb, outcome = request.verb, reply.outcome
-    if reply.verb is not None and reply.verb is not verb:
+    asked = request.verb
+    outcome, value, cas, number, verb, stats = reply
+    if verb is not None and verb is not asked:
         return False
-    if reply.opaque is not None and reply.opaque != opaque:
+    if number is not None and number != opaque:
         return False
     if outcome in ERRORS:
         return True
-    if outcome not in _ANSWERS[verb] or (reply.opaque is None and verb in numbered):
+    if outcome not in _ANSWERS[asked] or (number is None and asked in numbered):
         return False
     if outcome is not Outcome.OK:
-        return outcome is not Outcome.EXISTS or verb is not Verb.DELETE or request.cas != 0
-    if verb is Verb.CONFIGURATION and reply.stats == {}:
+        return outcome is not Outcome.EXISTS or asked is not Verb.DELETE or request.cas != 0
+    if asked is Verb.CONFIGURATION and stats == {}:
         return True  # the text protocol's "END" alone: there is none
-    if (reply.value is not None) != (verb in VALUED):
+    if (value is not None) != (asked in VALUED):
         return False
-    if (reply.stats is not None) != (verb is Verb.STATS):
+    if (stats is not None) != (asked is Verb.STATS):
         return False
     # A server that was started without CAS (-C) says 0: nothing could be compared by that.
-    return verb not in _COUNTED or reply.cas > 0
+    return asked not in _COUNTED or cas > 0
