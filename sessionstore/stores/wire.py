@@ -11,6 +11,7 @@ import select
 import socket
 import ssl
 import time
+from contextlib import suppress
 from typing import Final
 
 from sessionstore.stores.attempts import unavailable
@@ -48,23 +49,21 @@ class Wire:
         :raises Failure: not all of it went out
         """
         try:
-            sent = self._send(data)
+            try:
+                sent = self._socket.send(data)
+            except _NOT_YET:
+                sent = 0
             if sent != len(data):
                 self._send_rest(memoryview(data)[sent:], until)
         except OSError as error:
             raise unavailable("the connection was lost while sending", self._node) from error
 
-    def _send(self, data: bytes | memoryview) -> int:
-        try:
-            return self._socket.send(data)
-        except _NOT_YET:
-            return 0
-
     def _send_rest(self, rest: memoryview, until: float) -> None:
         while rest:
-            if not self._wait(until, write=True):
+            if not self._is_ready(until, write=True):
                 raise TimeoutError
-            rest = rest[self._send(rest) :]
+            with suppress(*_NOT_YET):
+                rest = rest[self._socket.send(rest) :]
 
     def receive(self, until: float) -> bytes:
         """What the server has sent, or sends next.
@@ -73,7 +72,7 @@ class Wire:
         """
         wait = self._is_plain
         while True:
-            if wait and not self._wait(until):
+            if wait and not self._is_ready(until):
                 raise unavailable("no reply in time", self._node, lost=True) from TimeoutError()
             wait = True
             try:
@@ -86,9 +85,10 @@ class Wire:
                 raise unavailable("the server closed the connection", self._node, lost=True)
             return data
 
-    def _wait(self, until: float, *, write: bool = False) -> bool:
-        """Whether the socket is ready, by then."""
-        seconds, poll = max(until - time.monotonic(), 0), self._poll
+    def _is_ready(self, until: float, *, write: bool = False) -> bool:
+        """Whether the socket can be read, or written to, by then."""
+        seconds, poll = until - time.monotonic(), self._poll
+        seconds = max(seconds, 0)  # which is to look, and not to wait
         if poll is None:
             sockets = [self._socket]
             reading, writing = ((), sockets) if write else (sockets, ())

@@ -61,6 +61,9 @@ _STATUS: Final = {
     0x82: Outcome.FULL,
     0x83: Outcome.UNKNOWN,
 }
+_OK: Final = Outcome.OK
+_FAILED: Final = Outcome.FAILED
+_STATS: Final = Verb.STATS
 _EXTRAS: Final = Struct("!II")  # flags, expiry
 _NO_SLOT: Final = b"ERROR Too many open connections\r\n"
 """What memcached says in every protocol, before it knows which."""
@@ -143,14 +146,14 @@ class BinaryParser(Inbox):
         verb = _VERBS.get(opcode)
         if verb is None:
             raise Malformed("the server answers a request that nobody has sent")
-        outcome = _STATUS.get(status, Outcome.FAILED)
+        outcome = _STATUS.get(status, _FAILED)
         name, begin = at + extras_size, at + extras_size + key_size
-        if self._stats is not None or (verb is Verb.STATS and outcome is Outcome.OK):
-            if verb is not Verb.STATS or outcome is not Outcome.OK:
+        if self._stats is not None or (verb is _STATS and outcome is _OK):
+            if verb is not _STATS or outcome is not _OK:
                 raise Malformed("the server's statistics are malformed")
             data = self._data
             return self._stat(bytes(data[name:begin]), bytes(data[begin : self._at]), opaque)
-        valued = outcome is Outcome.OK and verb in VALUED
+        valued = outcome is _OK and verb in VALUED
         value = bytes(self._data[begin : self._at]) if valued else None
         return Reply(outcome, value, cas, opaque, verb)
 

@@ -65,21 +65,22 @@ class Link:
         :raises SessionTooLarge: it was not sent, and this link is as good as before
         :raises Failure: this link must be closed
         """
-        check_size(request, self.item_size)
+        if request.value:
+            check_size(request, self.item_size)
         conversation, wire = self._conversation, self._wire
         # A server executes nothing before it has the whole request.
         wire.send(conversation.ask(request, time.time()), until)
-        replies: list[Reply] = []
-        while not replies:
+        reply = None
+        while reply is None:
             data = wire.receive(until)
             self._heard = True
             try:
-                replies.extend(conversation.hear(data))
+                reply = next(conversation.hear(data), None)
             except Malformed as error:
                 raise refused(str(error), self._node, lost=True) from None
         if not conversation.is_over():
             raise refused("the server sent more than the reply", self._node, lost=True)
-        return replies[0]
+        return reply
 
     def close(self) -> None:
         """Close the socket; in a forked child, without ending the parent's connection."""

@@ -25,7 +25,8 @@ class MemcachedChannel(Channel):
         """Bytes. Until the server has said it, only greetings are sent."""
 
     def send(self, part: Request, until: float) -> asyncio.Future[Reply]:
-        check_size(part, self.item_size)
+        if part.value:
+            check_size(part, self.item_size)
         return self._send(self._conversation.ask(part, time.time()), until)
 
     def is_answer(self, reply: Reply) -> bool:

@@ -21,12 +21,15 @@ from sessionstore.stores.memcached.messages import Outcome, Reply, Request, Verb
 NEVER: Final = 2**64 - 1
 """A CAS number that no item has: for versions of another store's. 0 would match every item."""
 
+_GET: Final = Verb.GET
+_OK: Final = Outcome.OK
+
 _KEY: Final = re.compile(rb"[!-~]{1,250}")
 
 
 def load(key: bytes, route: object = None) -> Flow[Entry | None]:
     """Get, with the CAS number."""
-    return (yield from Command(Request(Verb.GET, _checked(key)), _entry, key=key, route=route))
+    return (yield from Command(Request(_GET, _checked(key)), _entry, key=key, route=route))
 
 
 def create(key: bytes, value: bytes, ttl: float, route: object = None) -> Flow[Version | Exists]:
@@ -85,7 +88,7 @@ def _checked(key: bytes) -> bytes:
 
 
 def _entry(reply: Reply) -> Entry | None:
-    if reply.outcome is Outcome.OK and reply.value is not None:
+    if reply.outcome is _OK and reply.value is not None:
         return Entry(reply.value, reply.cas)
     if reply.outcome is Outcome.MISSING:
         return None
@@ -93,7 +96,7 @@ def _entry(reply: Reply) -> Entry | None:
 
 
 def _created(reply: Reply) -> Version | Exists:
-    if reply.outcome is Outcome.OK:
+    if reply.outcome is _OK:
         return reply.cas
     if reply.outcome in {Outcome.EXISTS, Outcome.NOT_STORED}:
         return Exists()
@@ -101,14 +104,14 @@ def _created(reply: Reply) -> Version | Exists:
 
 
 def _put(reply: Reply) -> Version:
-    if reply.outcome is Outcome.OK:
+    if reply.outcome is _OK:
         return reply.cas
     raise _unexpected(reply)
 
 
 def _replaced(reply: Reply) -> Version | Missing | None:
     """None: a conflict."""
-    if reply.outcome is Outcome.OK:
+    if reply.outcome is _OK:
         return reply.cas
     if reply.outcome in {Outcome.MISSING, Outcome.NOT_STORED}:
         return Missing()
@@ -119,7 +122,7 @@ def _replaced(reply: Reply) -> Version | Missing | None:
 
 def _deleted(reply: Reply) -> Deleted | Missing | None:
     """None: a conflict."""
-    if reply.outcome is Outcome.OK:
+    if reply.outcome is _OK:
         return Deleted()
     if reply.outcome is Outcome.MISSING:
         return Missing()

@@ -90,6 +90,6 @@ def check_size(request: Request, item_size: float) -> None:
     :param item_size: the server's limit, in bytes
     :raises SessionTooLarge: over it
     """
-    size = len(request.value)
-    if size and size > (room := item_size - ITEM_OVERHEAD - len(request.key)):
+    size, room = len(request.value), item_size - ITEM_OVERHEAD - len(request.key)
+    if size > room:
         raise SessionTooLarge(size, int(room), ())

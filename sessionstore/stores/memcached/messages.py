@@ -201,6 +201,10 @@ _ANSWERS: Final = {
 VALUED: Final = frozenset((Verb.GET, Verb.VERSION, Verb.CONFIGURATION, Verb.MECHANISMS))
 STORING: Final = frozenset((Verb.ADD, Verb.REPLACE, Verb.SET))
 _COUNTED: Final = STORING | {Verb.GET}
+# Here and elsewhere, where it is done for every command: to look a member up in its class takes
+# 0.1 us on Python 3.11, and a name of the module next to nothing.
+_OK: Final = Outcome.OK
+_STATS: Final = Verb.STATS
 
 
 def fits(request: Request, opaque: int, reply: Reply, numbered: frozenset[Verb]) -> bool:
@@ -219,13 +223,11 @@ def fits(request: Request, opaque: int, reply: Reply, numbered: frozenset[Verb])
         return True
     if outcome not in _ANSWERS[asked] or (number is None and asked in numbered):
         return False
-    if outcome is not Outcome.OK:
+    if outcome is not _OK:
         return outcome is not Outcome.EXISTS or asked is not Verb.DELETE or request.cas != 0
-    if asked is Verb.CONFIGURATION and stats == {}:
-        return True  # the text protocol's "END" alone: there is none
-    if (value is not None) != (asked in VALUED):
-        return False
-    if (stats is not None) != (asked is Verb.STATS):
-        return False
+    if asked is _STATS or stats is not None:
+        if asked is Verb.CONFIGURATION:
+            return stats == {}  # the text protocol's "END" alone: there is none
+        return asked is _STATS and stats is not None and value is None
     # A server that was started without CAS (-C) says 0: nothing could be compared by that.
-    return asked not in _COUNTED or cas > 0
+    return (value is not None) == (asked in VALUED) and (asked not in _COUNTED or cas > 0)

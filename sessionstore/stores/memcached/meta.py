@@ -36,6 +36,10 @@ _DIGITS: Final = re.compile(rb"0|[1-9][0-9]{0,19}")
 # apart as any other, a hit costs 2 us more.
 _HIT: Final = re.compile(rb"VA (0|[1-9][0-9]{0,8}) c(0|[1-9][0-9]{0,19}) O(0|[1-9][0-9]{0,19})\r\n")
 _DONE: Final = re.compile(rb"(HD|EN|NF|EX|NS) c(0|[1-9][0-9]{0,19}) O(0|[1-9][0-9]{0,19})\r\n")
+_GET: Final = Verb.GET
+_ADD: Final = Verb.ADD
+_REPLACE: Final = Verb.REPLACE
+_OK: Final = Outcome.OK
 _CONFIGURATION: Final = re.compile(rb"cluster [0-9]{1,10} ([0-9]+)")
 """Key, flags, size."""
 _STATUS: Final = {
@@ -68,11 +72,11 @@ class Meta:
     def pack(self, request: Request, opaque: int, expiry: int) -> bytes:
         """A request's bytes."""
         verb, key, value = request.verb, request.key, request.value
-        if verb is Verb.GET:
+        if verb is _GET:
             return b"mg %b c v O%d\r\n" % (key, opaque)
-        if verb is Verb.ADD:
+        if verb is _ADD:
             return b"ms %b %d T%d ME c O%d\r\n%b\r\n" % (key, len(value), expiry, opaque, value)
-        if verb is Verb.REPLACE:
+        if verb is _REPLACE:
             # MR, "replace": whatever a server makes of the number, it must not create.
             line = b"ms %b %d T%d MR C%d c O%d\r\n%b\r\n"
             return line % (key, len(value), expiry, request.cas, opaque, value)
@@ -142,7 +146,7 @@ class MetaParser(Inbox):
             if data[end : end + 2] != b"\r\n":
                 return None
             self._at = end + 2
-            return Reply(Outcome.OK, bytes(data[begin:end]), int(cas), int(opaque))
+            return Reply(_OK, bytes(data[begin:end]), int(cas), int(opaque))
         done = _DONE.match(data, at)
         if done is None:
             return None
