@@ -197,9 +197,9 @@ class LinesPerLoop(ABC, Generic[L]):
         channel = None if line is None else line.free()
         if server is None or line is None or channel is None:
             return await self._carry(routing.carry(command, deadline, node))
-        request, until = routing.request(command), now + routing.limit
+        request, until = routing.request(command), min(deadline, now + routing.limit)
         try:
-            reply = await channel.send(request, min(deadline, until))
+            reply = await channel.send(request, until)
             if channel.is_answer(reply):
                 server.breaker.succeeded()
                 return reply
