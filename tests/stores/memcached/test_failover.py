@@ -95,7 +95,7 @@ def key_at(store: MemcachedStore, name: str) -> bytes:
 
 
 def freeze(server: MemcachedServer) -> None:
-    server.child.process.send_signal(signal.SIGSTOP)
+    server.child.freeze()
 
 
 def wake(server: MemcachedServer) -> None:
