@@ -65,8 +65,11 @@ def _set_token(response: HttpResponseBase, name: str, token: str, max_age: int |
     dict.update(morsel, attributes)
     if max_age is not None:
         morsel["max-age"] = max_age
-        morsel["expires"] = http_date(time.time() + max_age)
+        morsel["expires"] = _http_date(int(time.time() + max_age))
     dict.__setitem__(response.cookies, name, morsel)
+
+
+_http_date = lru_cache(maxsize=8)(http_date)  # of whole seconds, which many responses share
 
 
 @lru_cache(maxsize=64)
