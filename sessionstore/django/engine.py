@@ -205,10 +205,14 @@ class SessionStore(SessionFacts, SessionFlows):
         :param save: False after a server error, as in Django's middleware
         :return: what becomes of the cookie; None: send nothing
         """
-        return self._run(self._finishing(save=save))
+        if save and self._is_to_save():
+            return self._run(self._finishing())
+        return self._cookie_to_send()
 
     async def afinish(self, *, save: bool) -> Cookie | None:
-        return await self._arun(self._finishing(save=save))
+        if save and self._is_to_save():
+            return await self._arun(self._finishing())
+        return self._cookie_to_send()
 
     def cookie_after_failure(self) -> Cookie | None:
         """What becomes of the cookie if :meth:`finish` has failed."""
@@ -237,7 +241,8 @@ class SessionStore(SessionFacts, SessionFlows):
 
     def _has_changed(self) -> bool:
         try:
-            return self._delta() != (self._unnoticed or Delta())
+            delta, unnoticed = self._delta(), self._unnoticed
+            return bool(delta) if unnoticed is None else delta != unnoticed
         except UnstorableValue:
             return True
 

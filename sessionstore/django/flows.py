@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import CreateError, SessionBase
+from django.utils.module_loading import import_string
 
 from sessionstore.core.cookies import Cookie
 from sessionstore.core.errors import SessionGone, StoreError
@@ -50,6 +52,16 @@ class SessionFlows(SessionBase):
     _unnoticed: Delta | None = None
     """What had changed when the app last said that nothing has (``modified = False``)."""
     _modified = False
+
+    def __init__(self, session_key: str | None = None) -> None:
+        # Not Django's own, which looks up a serializer that we have no use for, each time.
+        self._session_key = session_key
+        self.accessed = False
+
+    @cached_property
+    def serializer(self) -> Any:
+        """What Django's ``encode()`` and ``decode()`` use; records have their own codec."""
+        return import_string(settings.SESSION_SERIALIZER)
 
     # -- the state --
 
@@ -225,15 +237,20 @@ class SessionFlows(SessionBase):
 
     # -- at the end of a request --
 
-    def _finishing(self, *, save: bool) -> Flow[Cookie | None]:
-        """What our middleware does: save if needed, and say what becomes of the cookie."""
-        if save and not self.is_empty():
-            if self.modified:
-                yield from self._saving()
-            elif settings.SESSION_SAVE_EVERY_REQUEST:
-                state = yield from self._reading()
-                if state.status is Status.LOADED:
-                    yield from self._committing(state)
+    def _is_to_save(self) -> bool:
+        """Whether there is anything to save: in most requests there is not."""
+        if self.is_empty():
+            return False
+        return self.modified or bool(settings.SESSION_SAVE_EVERY_REQUEST)
+
+    def _finishing(self) -> Flow[Cookie | None]:
+        """What our middleware does if there is: save it, and say what becomes of the cookie."""
+        if self.modified:
+            yield from self._saving()
+        else:
+            state = yield from self._reading()
+            if state.status is Status.LOADED:
+                yield from self._committing(state)
         return self._cookie_to_send()
 
     def _cookie_to_send(self) -> Cookie | None:

@@ -13,7 +13,7 @@ from flask.sessions import SessionInterface, SessionMixin
 from sessionstore.core.cookies import Cookie, check_settings, find_values
 from sessionstore.core.errors import ConfigurationError, SessionError, StoreError
 from sessionstore.core.state import Status
-from sessionstore.flask import failures
+from sessionstore.flask import failures, headers
 from sessionstore.flask.session import FlaskSession
 from sessionstore.flask.settings import SettingsReader
 from sessionstore.settings import Managers
@@ -153,24 +153,19 @@ class StoreSessionInterface(SessionInterface):
     def _set_headers(self, app: Flask, session: FlaskSession, response: Response) -> None:
         cookie = session.outcome
         if session.accessed or cookie is not None:
-            failures.vary(response)
-        if cookie is None:
-            return
-        attributes: dict[str, Any] = {
-            "domain": self.get_cookie_domain(app),
-            "path": self.get_cookie_path(app),
-            "secure": self.get_cookie_secure(app),
-            "httponly": self.get_cookie_httponly(app),
-            "samesite": self.get_cookie_samesite(app),
-            "partitioned": self.get_cookie_partitioned(app),
-        }
-        name = self.get_cookie_name(app)
-        if cookie.value is None:
-            response.delete_cookie(name, **attributes)
-        else:
-            response.set_cookie(name, cookie.value, max_age=cookie.max_age, **attributes)
-        if "Cache-Control" not in response.headers:
-            response.headers["Cache-Control"] = "no-store"
+            headers.vary(response)
+        if cookie is not None:
+            headers.write_cookie(
+                response,
+                self.get_cookie_name(app),
+                cookie,
+                domain=self.get_cookie_domain(app),
+                path=self.get_cookie_path(app),
+                secure=self.get_cookie_secure(app),
+                httponly=self.get_cookie_httponly(app),
+                samesite=self.get_cookie_samesite(app),
+                partitioned=self.get_cookie_partitioned(app),
+            )
 
 
 def _is_served(session: FlaskSession) -> bool:
