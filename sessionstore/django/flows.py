@@ -29,15 +29,12 @@ _EXPIRY = "_session_expiry"
 _USER = "_auth_user_id"  # contrib.auth's SESSION_KEY, which is set by its login() alone
 
 
-def _load(state: State) -> Flow[None]:
-    command: Command[None] = Command(("load", (state,), {}))
-    return (yield from command)
+def _load(state: State) -> Command[None]:
+    return Command(("load", (state,), {}))
 
 
-def _save(state: State, values: dict[str, Any], *, force: bool) -> Flow[Cookie | None]:
-    call = ("save", (state, values), {"force": force})
-    command: Command[Cookie | None] = Command(call, write=True)
-    return (yield from command)
+def _save(state: State, values: dict[str, Any], *, force: bool) -> Command[Cookie | None]:
+    return Command(("save", (state, values), {"force": force}), write=True)
 
 
 class SessionFlows(SessionBase):
@@ -104,7 +101,7 @@ class SessionFlows(SessionBase):
         if state.failure is not None and state.status is not Status.UNAVAILABLE:
             raise state.failure  # this request has waited for the store once already
         if state.status is Status.UNLOADED:
-            yield from _load(state)
+            yield _load(state)
         if state.status is Status.NEW:
             self._set_key(None)
         return state
@@ -126,13 +123,13 @@ class SessionFlows(SessionBase):
             # What the app has begun to change keeps the baseline that it began with.
             self._opened()
             state = self._manager.begin_state(self._session_key, lazy=False)
-            yield from _load(state)
+            yield _load(state)
         return state.decode_attributes()
 
     def _looking_up(self, key: str | None) -> Flow[bool]:
         self._manager = get_manager()
         state = self._manager.begin_state(key, lazy=False)
-        yield from _load(state)
+        yield _load(state)
         return state.status is Status.LOADED and state.proven
 
     # -- writing --
@@ -141,7 +138,7 @@ class SessionFlows(SessionBase):
         self._notice_login(state)
         self._wish_lifetime(state)
         try:
-            cookie = yield from _save(state, self._session_cache, force=True)
+            cookie: Cookie | None = yield _save(state, self._session_cache, force=True)
         except SessionGone as error:
             raise SessionDeleted(error.handle, str(error)) from error
         if state.status is Status.VOID:
@@ -212,7 +209,7 @@ class SessionFlows(SessionBase):
         state.mark_destroyed()
         try:
             # None: there was nothing of this client's to delete, and its cookie is left alone.
-            self._pending = yield from _save(state, {}, force=False)
+            self._pending = yield _save(state, {}, force=False)
         except StoreError:
             self._pending = Cookie(None)
             raise
@@ -228,10 +225,10 @@ class SessionFlows(SessionBase):
         self._manager = get_manager()
         state = self._manager.begin_state(key, lazy=False)
         state.mark_destroyed()  # before loading: what cannot be deleted now is an error
-        yield from _load(state)
+        yield _load(state)
         if state.status is not Status.LOADED or (proof_needed and not state.proven):
             return
-        yield from _save(state, {}, force=False)
+        yield _save(state, {}, force=False)
         if is_own:
             self._opened().dirty = True  # so that a save after this is told that it comes too late
 

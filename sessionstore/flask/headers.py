@@ -48,9 +48,9 @@ def write_cookie(
         )
     else:
         max_age = cookie.max_age
-        second = None if max_age is None else int(time.time())
+        expires = None if max_age is None else int(time.time()) + max_age
         attributes = _attributes(
-            max_age, second, domain, path, secure, httponly, samesite, partitioned
+            max_age, expires, domain, path, secure, httponly, samesite, partitioned
         )
         # No character of a token is to be quoted.
         response.headers.add("Set-Cookie", f"{name}={cookie.value}{attributes}")
@@ -61,7 +61,7 @@ def write_cookie(
 @lru_cache(maxsize=64)
 def _attributes(
     max_age: int | None,
-    second: int | None,
+    expires: int | None,
     domain: str | None,
     path: str,
     secure: bool,
@@ -71,11 +71,13 @@ def _attributes(
 ) -> str:
     """What Werkzeug writes behind a cookie's value: the same for all within a second.
 
-    :param second: now, or None if there is no ``max_age``: ``Expires`` depends on both
+    :param max_age: seconds, or None
+    :param expires: seconds since the epoch, or None
     """
     header = dump_cookie(
         "",
         max_age=max_age,
+        expires=expires,
         domain=domain,
         path=path,
         secure=secure,
