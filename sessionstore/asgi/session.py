@@ -61,7 +61,7 @@ class ASGISession(Session):
         """Called by Starlette's ``request.session``, so that the response varies by cookie."""
         self.state.accessed = True
 
-    def _read(self) -> None:
+    def _open(self) -> None:
         if self._closed:
             raise NotLoaded
-        super()._read()
+        super()._open()
