@@ -72,7 +72,7 @@ class ManualSession(ASGISession):
         super().destroy()
         self._closed = False
 
-    def _read(self) -> None:
+    def _open(self) -> None:
         if self._closed:
             raise NotLoaded
-        super()._read()
+        super()._open()

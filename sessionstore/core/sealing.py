@@ -24,11 +24,13 @@ _NAMES: Final = {"none": PLAIN, "zlib": ZLIB, "zstd": ZSTD}
 class _Key:
     """A secret's derived keys, and the 2-byte id by which a record names it."""
 
-    __slots__ = ("derived", "id")
+    __slots__ = ("begun", "derived", "id")
 
     def __init__(self, secret: bytes, purpose: bytes) -> None:
         self.derived = hmac.digest(secret, b"sessionstore." + purpose, "sha256")
         self.id = hmac.digest(self.derived, b"id", "sha256")[:2]
+        # Copied for each record: to begin with a key takes as long as hashing 600 bytes.
+        self.begun = hashlib.blake2b(key=self.derived, digest_size=TAG_BYTES)
 
 
 class Sealer:
@@ -115,13 +117,12 @@ class Sealer:
 
         :raises RecordUnreadable: ``"key"`` where no key has this id, else ``"authenticator"``
         """
-        keys = self._encryption_keys if encrypted else self._plain_keys
-        # Two keys may share an id (1 in 65,536): each that has it is tried.
-        candidates = [key for key in keys if key.id == key_id]
-        if not candidates:
-            raise RecordUnreadable("key")
         context = handle.encode("ascii") + head
-        for key in candidates:
+        why = "key"
+        for key in self._encryption_keys if encrypted else self._plain_keys:
+            # Two keys may share an id (1 in 65,536): each that has it is tried.
+            if key.id != key_id:
+                continue
             data = (
                 self._decrypt(key, handle, nonce, body, context)
                 if encrypted
@@ -129,7 +130,8 @@ class Sealer:
             )
             if data is not None:
                 return data
-        raise RecordUnreadable("authenticator")
+            why = "authenticator"
+        raise RecordUnreadable(why)
 
     def _cipher(self, key: _Key, handle: str) -> Any:
         assert self._aesgcm is not None  # noqa: S101 (encryption keys exist only with it)
@@ -147,7 +149,9 @@ class Sealer:
 
 
 def _mac(key: _Key, content: bytes) -> bytes:
-    return hashlib.blake2b(content, key=key.derived, digest_size=TAG_BYTES).digest()
+    mac = key.begun.copy()
+    mac.update(content)
+    return mac.digest()
 
 
 def _verify(key: _Key, context: bytes, body: bytes) -> bytes | None:

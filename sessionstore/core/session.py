@@ -1,9 +1,13 @@
 """``Session``: a dict that loads itself when it is first read and knows what changed.
 
-It *is* a dict and holds every decoded value once read, so that ``json.dumps``, ``dict(s)``,
-``s == {}`` and ``|`` are right. C code that looks straight into the base dict (the json module
-asks for its size first) would see an empty one before that, so until then it holds one
-placeholder: whoever finds it not empty goes on to a method, and every method reads first.
+It *is* a dict, and right for ``json.dumps``, ``dict(s)``, ``s == {}`` and ``|``. Whatever looks at
+it as a whole decodes every value into the base dict. ``s[name]``, ``get``, ``in`` and setting one
+name decode that one alone, and keep it aside until then: most requests want one or two of them,
+and what was never decoded need not be encoded again at commit either, to see whether it changed.
+
+C code that looks straight into the base dict (the json module asks for its size first) would see
+an empty one before that, so until then it holds one placeholder: whoever finds it not empty goes
+on to a method, and every method reads first.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, NoReturn
 
 from sessionstore.core.facts import SessionFacts
-from sessionstore.core.state import State
+from sessionstore.core.state import Part, State
 
 _MISSING: Any = object()
 _PLACEHOLDER: Any = type("unread", (), {"__repr__": lambda self: "<session not read>"})()
@@ -35,47 +39,70 @@ class Session(dict[str, Any], SessionFacts):
     ('42', {'apples': 1})
     """
 
-    __slots__ = ("_read_yet", "state")
+    __slots__ = ("_part", "_whole", "state")
 
     state: State
+    _part: Part | None
+    """The values that were asked for one by one; None before it is loaded, and once all are."""
+    _whole: bool
+    """Whether the base dict holds all values."""
 
     def __init__(self, state: State) -> None:
-        super().__init__()
         self.state = state
-        self._hide()
-
-    def _hide(self) -> None:
-        dict.clear(self)
+        self._part = None
+        self._whole = False
         dict.__setitem__(self, _PLACEHOLDER, None)
-        self._read_yet = False
+
+    def _look(self) -> Part | None:
+        """Every method comes through here or through :meth:`_read`: it is loaded after either.
+
+        :return: where single values are, as long as nobody wants them all; None: in the base dict
+        """
+        self.state.accessed = True
+        if self._part is None and not self._whole:
+            self._open()
+        return self._part
+
+    def _open(self) -> None:
+        """The first look at it."""
+        state = self.state
+        state.ensure_loaded()
+        self._part = Part()
+        if not state.baseline:
+            self._fill()
 
     def _read(self) -> None:
-        """Every reading method comes through here."""
-        state = self.state
-        state.accessed = True
-        if not self._read_yet:
-            state.ensure_loaded()
+        """Whatever wants more than one value comes through here."""
+        if self._look() is not None:
             self._fill()
 
     def _fill(self) -> None:
-        attributes = self.state.decode_attributes()  # or the placeholder stays
-        dict.clear(self)
-        dict.update(self, attributes)
-        self._read_yet = True
+        assert self._part is not None  # noqa: S101 (it has been looked at)
+        values = self.state.decode_rest(self._part)  # or the placeholder stays
+        self._hold(values)
 
-    def _write(self) -> None:
-        """Every mutating method comes through here, before it changes anything."""
-        self._read()
-        self.state.mark_modified()
+    def _hold(self, values: Mapping[str, Any]) -> None:
+        dict.clear(self)
+        dict.update(self, values)
+        self._part, self._whole = None, True
 
     def content(self) -> Mapping[str, Any] | None:
         """What there is to commit; None if nothing was read, so that nothing can have changed."""
-        return self if self._read_yet else None
+        return self if self._whole else self._part
+
+    def peek(self, name: str) -> Any:
+        """The value of a session that has been read, or None; for adapters: it is no reading."""
+        part = self._part
+        if part is None:
+            return dict.get(self, name)
+        if name not in part:
+            self.state.decode_into(part, name)
+        return part.get(name)
 
     # -- the session --
 
     def _read_state(self) -> State:
-        self._read()
+        self._look()
         return self.state
 
     def login(self, user_id: object) -> None:
@@ -101,8 +128,7 @@ class Session(dict[str, Any], SessionFacts):
 
     def destroy(self) -> None:
         """Delete it at commit, for good. What is written afterwards begins another session."""
-        dict.clear(self)
-        self._read_yet = True
+        self._hold({})
         self.state.mark_destroyed()
 
     def rotate(self) -> None:
@@ -110,7 +136,7 @@ class Session(dict[str, Any], SessionFacts):
 
         :raises HeadersAlreadySent: the response has begun
         """
-        self._read()
+        self._look()
         self.state.mark_rotate()
 
     @property
@@ -129,7 +155,8 @@ class Session(dict[str, Any], SessionFacts):
         Setting it True has the session written at commit; False makes the present content the
         one that changes are looked for against, and nothing is written.
         """
-        return self.state.modified or (self._read_yet and self.state.has_changed(self))
+        content = self.content()
+        return self.state.modified or (content is not None and self.state.has_changed(content))
 
     @modified.setter
     def modified(self, value: bool) -> None:
@@ -144,12 +171,21 @@ class Session(dict[str, Any], SessionFacts):
     # -- reading --
 
     def __getitem__(self, name: str) -> Any:
-        self._read()
-        return dict.__getitem__(self, name)
+        part = self._look()
+        if part is None:
+            return dict.__getitem__(self, name)
+        if name not in part:
+            self.state.decode_into(part, name)
+            if name not in part:
+                self._fill()  # a subclass may know what is missing
+                return dict.__getitem__(self, name)
+        return part[name]
 
     def __contains__(self, name: object) -> bool:
-        self._read()
-        return dict.__contains__(self, name)
+        part = self._look()
+        if part is None:
+            return dict.__contains__(self, name)
+        return name in part or name in self.state.baseline
 
     def __iter__(self) -> Iterator[str]:
         self._read()
@@ -183,8 +219,12 @@ class Session(dict[str, Any], SessionFacts):
         return other | dict(dict.items(self)) if isinstance(other, dict) else NotImplemented
 
     def get(self, name: str, default: Any = None) -> Any:
-        self._read()
-        return dict.get(self, name, default)
+        part = self._look()
+        if part is None:
+            return dict.get(self, name, default)
+        if name not in part:
+            self.state.decode_into(part, name)
+        return part.get(name, default)
 
     def keys(self) -> KeysView[str]:  # type: ignore[override]  # typeshed wants dict_keys
         self._read()
@@ -213,9 +253,10 @@ class Session(dict[str, Any], SessionFacts):
     # -- writing --
 
     def __setitem__(self, name: str, value: Any) -> None:
-        self._write()
-        self.state.assigned.add(name)
-        dict.__setitem__(self, name, value)
+        part, state = self._look(), self.state
+        state.mark_modified()
+        state.assigned.add(name)
+        dict.__setitem__(self if part is None else part, name, value)
 
     def __delitem__(self, name: str) -> None:
         self._read()
@@ -246,24 +287,24 @@ class Session(dict[str, Any], SessionFacts):
         return dict.popitem(self)
 
     def setdefault(self, name: str, default: Any = None) -> Any:
-        self._read()
-        if not dict.__contains__(self, name):
-            self.state.mark_modified()
-            self.state.assigned.add(name)
-        return dict.setdefault(self, name, default)
+        if name not in self:
+            self[name] = default
+        return self[name]
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         new = dict(*args, **kwargs)
-        self._write()
-        self.state.assigned.update(new)
-        dict.update(self, new)
+        part, state = self._look(), self.state
+        state.mark_modified()
+        state.assigned.update(new)
+        dict.update(self if part is None else part, new)
 
     # -- nothing of it may leak --
 
     def __repr__(self) -> str:
         """The handle and the number of attributes, never a value or the token."""
         state = self.state
-        size = dict.__len__(self) if self._read_yet else "?"
+        names: Any = dict.keys(self) if self._part is None else state.baseline.keys() | self._part
+        size = "?" if self.content() is None else len(names)
         return f"<{type(self).__name__} {state.status.value} {state.handle} attributes={size}>"
 
     __str__ = __repr__

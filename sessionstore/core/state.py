@@ -41,6 +41,12 @@ class Status(Enum):
 _NOTHING: Final = object()
 
 
+class Part(dict[str, Any]):
+    """Some of a session's values: what is not among them was not removed, but never looked at."""
+
+    __slots__ = ()
+
+
 class Lifetime(NamedTuple):
     """What an app or framework asked for explicitly.
 
@@ -244,8 +250,23 @@ class State:
         self.originals = codec.decode_each(self.baseline)
         return self.originals.copy()
 
+    def decode_into(self, part: Part, name: str) -> None:
+        """Put one attribute's value among those that the application has, if there is one."""
+        data = self.baseline.get(name)
+        if data is not None:
+            part[name] = self.originals[name] = codec.decode(data)
+
+    def decode_rest(self, part: Part) -> dict[str, Any]:
+        """All values, in their order: those that the application has, and what it has not seen."""
+        baseline = self.baseline
+        rest = codec.decode_each({name: baseline[name] for name in baseline if name not in part})
+        self.originals.update(rest)
+        return {name: part[name] if name in part else rest[name] for name in baseline} | part
+
     def delta(self, values: Mapping[str, Any]) -> Delta:
         """What changed since the values were last equal to the baseline.
+
+        :param values: all that there are, or a :class:`Part` of them
 
         Everything that can have changed is encoded again and compared: containers, and whatever
         is not the very object that was read.
@@ -261,7 +282,8 @@ class State:
             data = codec.encode(value, name)
             if data != baseline.get(name):
                 delta.changed[name] = data
-        delta.removed = baseline.keys() - values.keys()
+        if type(values) is not Part:
+            delta.removed = baseline.keys() - values.keys()
         return delta
 
     def has_changed(self, values: Mapping[str, Any]) -> bool:

@@ -23,8 +23,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from itsdangerous import Signer
-from itsdangerous.encoding import base64_encode
-from itsdangerous.signer import SigningAlgorithm
+from itsdangerous.encoding import base64_encode, want_bytes
 
 TOKEN_LENGTH: Final = 111
 HANDLE_BYTES: Final = 12
@@ -42,7 +41,7 @@ _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 _FORM: Final = re.compile(
     r"([A-Za-z0-9_-]{16})\.([A-Za-z0-9_-]{43})\.([A-Za-z0-9_-]{6})\.([A-Za-z0-9_-]{43})"
 )
-_SIGNED: Final = TOKEN_LENGTH - 44
+_SECRET, _TIMESTAMP, _SIGNATURE = 17, 61, 68  # where they begin
 _TO_URLSAFE: Final = bytes.maketrans(b"+/", b"-_")
 _FROM_URLSAFE: Final = bytes.maketrans(b"-_", b"+/")
 HANDLE_FORM: Final = re.compile(r"[A-Za-z0-9_-]{16}")
@@ -66,31 +65,26 @@ class Token(NamedTuple):
         return f"<Token {self.handle}>"
 
 
-class _HMAC(SigningAlgorithm):
-    def get_signature(self, key: bytes, value: bytes) -> bytes:
-        return hmac.digest(key, value, "sha256")
-
-
 class _OneKeySigner(Signer):
-    """A signer for one key, derived once: deriving is most of what verifying costs."""
+    """A signer for one key, derived once: deriving is most of what verifying costs.
+
+    The HMAC's two hashes are begun once too (RFC 2104, section 4): they are copied in half of the
+    time that ``hmac.digest`` takes (1.7 us instead of 3.5 with OpenSSL 3).
+    """
 
     def __init__(self, key: bytes) -> None:
-        super().__init__(
-            key,
-            salt=_SALT,
-            key_derivation="hmac",
-            digest_method=hashlib.sha256,
-            algorithm=_HMAC(),
-        )
-        self._derived = super().derive_key(key)
+        super().__init__(key, salt=_SALT, key_derivation="hmac", digest_method=hashlib.sha256)
+        begun = hashlib.sha256()
+        padded = self.derive_key().ljust(begun.block_size, b"\0")
+        self._inner = hashlib.sha256(padded.translate(hmac.trans_36))
+        self._outer = hashlib.sha256(padded.translate(hmac.trans_5C))
 
-    def derive_key(self, secret_key: str | bytes | None = None) -> bytes:
-        return self._derived
-
-    def signature(self, value: bytes) -> bytes:
-        """:meth:`get_signature` without its conversions, which cost more than the HMAC."""
-        digest = binascii.b2a_base64(hmac.digest(self._derived, value, "sha256"), newline=False)
-        return digest.translate(_TO_URLSAFE, b"=")
+    def get_signature(self, value: str | bytes) -> bytes:
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(want_bytes(value))
+        outer.update(inner.digest())
+        encoded = binascii.b2a_base64(outer.digest(), newline=False)
+        return encoded.translate(_TO_URLSAFE, b"=")
 
 
 class TokenSigner:
@@ -134,19 +128,21 @@ class TokenSigner:
         """
         if len(text) != TOKEN_LENGTH:
             return None
-        form = _FORM.fullmatch(text)
-        if form is None:
+        if _FORM.fullmatch(text) is None:
             return None
-        handle, secret_text, timestamp, signature = form.groups()
-        stale_key = self._find_key(text[:_SIGNED].encode("ascii"), signature.encode("ascii"))
+        data = text.encode("ascii")
+        stale_key = self._find_key(data[: _SIGNATURE - 1], data[_SIGNATURE:])
         if stale_key is None:
             return None
-        issued_at = int.from_bytes(_bytes_of(timestamp), "big")
-        flags = _ALPHABET.index(secret_text[-1]) & 3
+        data = data.translate(_FROM_URLSAFE)
+        timestamp = binascii.a2b_base64(data[_TIMESTAMP : _SIGNATURE - 1] + b"==")
+        secret = binascii.a2b_base64(data[_SECRET : _TIMESTAMP - 1] + b"=")
+        issued_at = int.from_bytes(timestamp, "big")
+        flags = _ALPHABET.index(text[_TIMESTAMP - 2]) & 3
         age = now - issued_at
         if age < -self._clock_skew or (age > self._absolute_timeout and not flags & LONG_LIVED):
             return None
-        return Token(handle, _bytes_of(secret_text), flags, issued_at, stale_key, text)
+        return Token(text[: _SECRET - 1], secret, flags, issued_at, stale_key, text)
 
     def _find_key(self, signed: bytes, signature: bytes) -> bool | None:
         """Whether it was a fallback that signed this, or None if no key did.
@@ -154,7 +150,7 @@ class TokenSigner:
         The texts of the signatures are compared, so that each has one spelling.
         """
         for index, signer in enumerate(self._signers):
-            if hmac.compare_digest(signer.signature(signed), signature):
+            if hmac.compare_digest(signer.get_signature(signed), signature):
                 return index > 0
         return None
 
@@ -163,10 +159,12 @@ class TokenSigner:
 
         What cannot be a token by its length is no candidate: it costs nothing to refuse.
         """
+        candidates = [text for text in texts if len(text) == TOKEN_LENGTH]
+        if len(candidates) == 1:
+            return self.verify(candidates[0], now), False
         best: Token | None = None
         ambiguous = False
-        candidates = [text for text in dict.fromkeys(texts) if len(text) == TOKEN_LENGTH]
-        for text in candidates[:MAX_CANDIDATES]:
+        for text in list(dict.fromkeys(candidates))[:MAX_CANDIDATES]:
             token = self.verify(text, now)
             if token is None:
                 continue
@@ -174,11 +172,6 @@ class TokenSigner:
             if best is None or token.issued_at > best.issued_at:
                 best = token
         return best, ambiguous
-
-
-def _bytes_of(text: str) -> bytes:
-    """Of base64url without padding, whose alphabet and length are known to be right."""
-    return binascii.a2b_base64(text.encode("ascii").translate(_FROM_URLSAFE) + b"==")
 
 
 def handle_text(entropy: bytes) -> str:

@@ -37,9 +37,9 @@ class FlaskSession(Session, SessionMixin):
         """Whether the response's headers are finished."""
         self._was_permanent = False
 
-    def _fill(self) -> None:
-        super()._fill()
-        self._was_permanent = bool(dict.get(self, PERMANENT))
+    def _open(self) -> None:
+        super()._open()
+        self._was_permanent = bool(self.peek(PERMANENT))
         if self.late:
             self.finish_headers()
 
@@ -85,7 +85,7 @@ class FlaskSession(Session, SessionMixin):
 
     def rotate(self) -> None:
         """Give it a new secret at commit; see :meth:`sessionstore.Session.rotate`."""
-        self._read()
+        self._look()
         self.state.headers_sent = self.late
         super().rotate()
 
@@ -94,7 +94,7 @@ class FlaskSession(Session, SessionMixin):
     @property
     def asks_for_refresh(self) -> bool:
         """Whether it is permanent and the application has just said so again."""
-        return PERMANENT in self.state.assigned and bool(dict.get(self, PERMANENT))
+        return PERMANENT in self.state.assigned and bool(self.peek(PERMANENT))
 
     @property
     def is_only_permanent(self) -> bool:
@@ -111,12 +111,12 @@ class FlaskSession(Session, SessionMixin):
             return True
         if state.record is None or state.record.subject is None or state.login is not None:
             return False
-        return state.cleared or (name in state.baseline and not dict.get(self, name))
+        return state.cleared or (name in state.baseline and not self.peek(name))
 
     def tell_core(self) -> None:
         """Translate what Flask and Flask-Login keep among the attributes."""
         state = self.state
-        permanent = bool(dict.get(self, PERMANENT))
+        permanent = bool(self.peek(PERMANENT))
         record = None if state.destroyed else state.record
         if permanent:
             # What is permanent already keeps the timeouts that it has.
@@ -126,7 +126,7 @@ class FlaskSession(Session, SessionMixin):
             idle = self.settings.manager.config.idle_timeout
             state.lifetime = Lifetime(idle, browser=True)
         state.permanent = self._was_permanent = permanent
-        user_id = dict.get(self, self.settings.manager.config.subject_key or "")
-        if user_id and FRESH in state.assigned and dict.get(self, FRESH) is True:
+        user_id = self.peek(self.settings.manager.config.subject_key or "")
+        if user_id and FRESH in state.assigned and self.peek(FRESH) is True:
             # Flask-Login has just authenticated this user, maybe the same one again.
             state.mark_login(user_id)

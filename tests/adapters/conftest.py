@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 import redis
 
+from sessionstore.core.token import _OneKeySigner
 from tests.support.leaks import nothing_leaks
 from tests.support.servers import RedisServer
 from tests.support.sites import DjangoSite, FlaskSite, Site, StarletteSite, look
@@ -93,12 +93,12 @@ def keys(redis_client: redis.Redis, prefix: str) -> Callable[[], dict[bytes, byt
 def hmacs(site: Site, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """What an HMAC is computed of from now on."""
     seen: list[bytes] = []
-    digest = hmac.digest
+    sign = _OneKeySigner.get_signature
 
-    def counted(key: bytes, message: bytes, algorithm: str) -> bytes:
+    def counted(self: _OneKeySigner, message: bytes) -> bytes:
         seen.append(message)
-        return digest(key, message, algorithm)
+        return sign(self, message)
 
     site.request(look)
-    monkeypatch.setattr("sessionstore.core.token.hmac.digest", counted)
+    monkeypatch.setattr(_OneKeySigner, "get_signature", counted)
     return seen

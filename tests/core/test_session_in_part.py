@@ -1,0 +1,170 @@
+"""Values asked for one by one are decoded one by one, and nobody can tell the difference."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sessionstore import Session
+from sessionstore.core import codec
+from tests.core.support import World
+
+VALUES: dict[str, Any] = {"a": 1, "b": [2], "c": {"d": [3]}, "e": "text"}
+NAMES = (*VALUES, "x", "y")
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What is decoded by itself from now on."""
+    found: list[Any] = []
+    decode = codec.decode
+
+    def noted(data: bytes) -> Any:
+        found.append(decode(data))
+        return copy.deepcopy(found[-1])
+
+    monkeypatch.setattr(codec, "decode", noted)
+    return found
+
+
+def begun(world: World) -> Session:
+    session = world.manager.begin(world.begin(**VALUES), Session)
+    world.manager.load(session.state)
+    return session
+
+
+def stored(world: World, session: Session) -> dict[str, Any]:
+    assert session.state.token is not None
+    return dict(world.open(session.state.token.text))
+
+
+def test_only_what_is_asked_for_is_decoded(decoded: list[Any]) -> None:
+    session = begun(World())
+    decoded.clear()
+    assert session["a"] == session["a"] == session.get("a") == 1
+    assert "b" in session
+    assert session.get("x") is None
+    session["e"] = "new"
+    assert session.setdefault("c", 5) == {"d": [3]}
+    assert session.subject is None
+    assert decoded == [1, {"d": [3]}]
+
+
+def test_what_was_not_looked_at_is_not_encoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    session = begun(world)
+    session["n"] = session["a"]
+    encoded: list[object] = []
+    encode = codec.encode
+
+    def noted(value: Any, name: object = "") -> bytes:
+        encoded.append(name)
+        return encode(value, name)
+
+    monkeypatch.setattr(codec, "encode", noted)
+    world.manager.commit(session)
+    monkeypatch.undo()
+    assert encoded == ["n"]
+    assert stored(world, session) == VALUES | {"n": 1}
+
+
+def test_a_change_inside_of_a_value_that_was_asked_for_alone_is_found() -> None:
+    world = World()
+    session = begun(world)
+    session["c"]["d"].append(4)
+    assert session.modified
+    world.manager.commit(session)
+    assert stored(world, session) == VALUES | {"c": {"d": [3, 4]}}
+
+
+def test_what_was_handed_out_stays_the_same_object_when_the_rest_is_read() -> None:
+    world = World()
+    session = begun(world)
+    nested = session["c"]
+    assert list(session) == list(VALUES)
+    assert session["c"] is nested
+    nested["d"].append(4)
+    world.manager.commit(session)
+    assert stored(world, session) == VALUES | {"c": {"d": [3, 4]}}
+
+
+def test_a_subclass_may_know_what_is_missing() -> None:
+    class Counting(Session):
+        def __missing__(self, name: str) -> int:
+            return 0
+
+    world = World()
+    session = world.manager.begin(world.begin(a=1), Counting)
+    assert (session["a"], session["x"]) == (1, 0)
+
+
+def test_a_commit_of_a_part_keeps_what_another_request_has_stored_meanwhile() -> None:
+    world = World()
+    session = begun(world)
+    session["a"] += 1
+    assert session.state.token is not None
+    world.request(session.state.token.text, lambda other: other.update(b=[5], x=1))
+    world.manager.commit(session)
+    assert stored(world, session) == VALUES | {"a": 2, "b": [5], "x": 1}
+
+
+# -- beside a dict --
+
+
+def appended(target: Any, name: str) -> Any:
+    value = target[name]
+    return value.append(9) if isinstance(value, list) else value
+
+
+ACTIONS: dict[str, Callable[[Any, str], Any]] = {
+    "[]": lambda s, name: s[name],
+    "get": lambda s, name: s.get(name, "default"),
+    "in": lambda s, name: name in s,
+    "[]=": lambda s, name: s.__setitem__(name, [7]),
+    "append": appended,
+    "setdefault": lambda s, name: s.setdefault(name, [8]),
+    "update": lambda s, name: s.update({name: 6, "y": 7}),
+    "pop": lambda s, name: s.pop(name),
+    "del": lambda s, name: s.__delitem__(name),
+    "list": lambda s, name: list(s),
+    "json": lambda s, name: json.dumps(s),
+    "clear": lambda s, name: s.clear(),
+}
+OFTEN = [name for name in ACTIONS if name not in ("list", "json", "clear")]
+"""Little would be left in part else."""
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([*ACTIONS, *OFTEN, *OFTEN, "commit"]),
+            st.sampled_from(NAMES),
+        ),
+        max_size=12,
+    )
+)
+def test_whatever_is_done_to_it_it_does_what_a_dict_does(steps: list[tuple[str, str]]) -> None:
+    world = World(keep_empty=True)
+    session, model = begun(world), copy.deepcopy(VALUES)
+    for action, name in steps:
+        if action == "commit":
+            world.manager.commit(session)
+            continue
+        assert outcome(action, session, name) == outcome(action, model, name)
+    before = copy.deepcopy(model)
+    world.manager.commit(session)
+    assert list(session.items()) == list(before.items())
+    assert stored(world, session) == before
+
+
+def outcome(action: str, target: Any, name: str) -> Any:
+    try:
+        return copy.deepcopy(ACTIONS[action](target, name))
+    except KeyError as error:
+        return type(error), error.args
