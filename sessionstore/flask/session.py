@@ -39,6 +39,8 @@ class FlaskSession(Session, SessionMixin):
 
     def _fill(self) -> None:
         super()._fill()
+        # It refers to the state: what was read would stay in memory until a garbage collection.
+        self.state.loader = None
         self._was_permanent = bool(dict.get(self, PERMANENT))
         if self.late:
             self.finish_headers()
