@@ -29,7 +29,11 @@ _OF_THE_OLD_BODY: Final = (
 
 def vary(response: Response) -> None:
     """Say that the response depends on the request's cookies."""
-    value = vary_with_cookie(response.headers.getlist("Vary"))
+    values = response.headers.getlist("Vary")
+    if not values:
+        response.headers.add("Vary", "Cookie")
+        return
+    value = vary_with_cookie(values)
     if value is not None:
         response.headers["Vary"] = value
 

@@ -74,20 +74,18 @@ class SettingsReader:
         self._options = dict(options)
         self._managers = managers
         self._check = check
-        self._last: tuple[tuple[Any, ...], Settings | None] | None = None
+        self._last: tuple[tuple[Any, ...], dict[int, Any], Settings | None] | None = None
 
     def read(self, app: Flask) -> Settings | None:
         """The settings now; None if there is no secret key, so that there can be no session.
 
         :raises ConfigurationError: saying what to change
         """
-        # For every request: of most settings one look at the type must do.
-        found = map(app.config.get, _READ)
-        values = tuple([each if type(each) in _UNCHANGING else _frozen(each) for each in found])
-        last = self._last
-        if last is None or last[0] != values:
-            last = self._last = (values, self._resolve(app))
-        return last[1]
+        # For every request: most settings are the very same objects as before.
+        found, last = tuple(map(app.config.get, _READ)), self._last
+        if last is None or last[0] != found or (last[1] and last[1] != _changeable(found)):
+            last = self._last = (found, _changeable(found), self._resolve(app))
+        return last[2]
 
     def _resolve(self, app: Flask) -> Settings | None:
         self._check(app)
@@ -156,6 +154,11 @@ def _unknown(names: set[str], known: Any) -> str:
 def _seconds(value: Any) -> Any:
     """Flask's own times may be ``timedelta``; so may ours."""
     return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def _changeable(found: tuple[Any, ...]) -> dict[int, Any]:
+    """Those values that could be changed in place, as they are now."""
+    return {i: _frozen(each) for i, each in enumerate(found) if type(each) not in _UNCHANGING}
 
 
 def _frozen(value: Any) -> Any:
