@@ -144,9 +144,7 @@ class SessionManager:
     def begin_state(self, cookies: str | Iterable[str] | None, *, lazy: bool = True) -> State:
         """:meth:`begin`, for a framework with a session class of its own."""
         candidates = (cookies,) if isinstance(cookies, str) else cookies or ()
-        state = self._opening.begin(candidates, self._clock())
-        if lazy and state.status is Status.UNLOADED:
-            state.loader = lambda: self.load(state)
+        state = self._opening.begin(candidates, self._clock(), self.load if lazy else None)
         if state.reports:
             self._report(state)
         return state

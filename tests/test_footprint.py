@@ -134,6 +134,26 @@ def test_anonymous_requests_leave_nothing_behind(manager: SessionManager) -> Non
         assert sys.getallocatedblocks() - before < 500
 
 
+def test_requests_that_read_leave_nothing_behind(manager: SessionManager) -> None:
+    """As above: whatever loads a session must not be part of it."""
+    session = manager.open(None)
+    session["user"] = 1
+    cookie = manager.commit(session)
+    assert cookie is not None
+
+    def read() -> None:
+        found = manager.begin(cookie.value, Session)
+        assert found["user"] == 1
+        manager.commit(found)
+
+    read()
+    with no_collection():
+        before = sys.getallocatedblocks()
+        for _ in range(1000):
+            read()
+        assert sys.getallocatedblocks() - before < 500
+
+
 # -- the wheel --
 
 

@@ -53,10 +53,12 @@ class Limits(NamedTuple):
 
     def hold(self, record: Record) -> Record:
         """The record with its deadlines brought within these limits, whoever wrote it."""
-        idle, absolute = min(record.idle, self.idle), record.created + self.overall
-        if idle == record.idle and absolute >= record.absolute:
+        absolute = record.created + self.overall
+        if record.idle <= self.idle and record.absolute <= absolute:
             return record
-        return record._replace(idle=idle, absolute=min(record.absolute, absolute))
+        return record._replace(
+            idle=min(record.idle, self.idle), absolute=min(record.absolute, absolute)
+        )
 
 
 LEVELS: Final[dict[str, Limits]] = {

@@ -78,8 +78,8 @@ class Commit:
             if state.failure is not None and intent.changes_hands:
                 raise state.failure  # nor is a login
             return ended
-        request = Request(state, values, intent, now, entropy)
-        cookie = yield from self._commit(request, force)
+        flow = self._wanted(Request(state, values, intent, now, entropy), force)
+        cookie = None if flow is None else (yield from flow)
         state.settled()
         return cookie or ended
 
@@ -94,8 +94,8 @@ class Commit:
         if state.asks_something or state.failure is not None:
             return False
         if state.status is Status.LOADED:
-            return not self._touch_is_due(state, now, force) and not state.delta(values)
-        return state.status is Status.NEW and not force and not state.delta(values)
+            return not self._touch_is_due(state, now, force) and state.is_unchanged(values)
+        return state.status is Status.NEW and not force and state.is_unchanged(values)
 
     def resend(self, state: State, now: float) -> Cookie | None:
         """See :meth:`~sessionstore.manager.SessionManager.resend`."""
@@ -104,17 +104,18 @@ class Commit:
     def _is_emptied(self, state: State, values: Mapping[str, Any]) -> bool:
         return state.cleared and not values and state.login is None and not self._config.keep_empty
 
-    def _commit(self, request: Request, force: bool) -> Flow[Cookie | None]:
+    def _wanted(self, request: Request, force: bool) -> Flow[Cookie | None] | None:
+        """The flow that stores it, or None where there is nothing to store."""
         state, intent = request.state, request.intent
         if state.status is Status.NEW:
             if force or intent.delta.changed or intent.login is not None:
-                return (yield from self._writing.create(request))
+                return self._writing.create(request)
             return None
         if state.status is Status.LOADED:
-            return (yield from (self._write if intent.writes else self._touch)(request))
+            return (self._write if intent.writes else self._touch)(request)
         # Void: only a login goes on, in a session of its own.
         if intent.login is not None:
-            return (yield from self._writing.create(request))
+            return self._writing.create(request)
         if intent.writes:
             raise _gone(request, "its token was superseded, or its record cannot be read here")
         return None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Set as AbstractSet
+from typing import Any, NamedTuple
 
 from sessionstore.core import codec
 from sessionstore.core.config import SessionConfig
@@ -17,8 +17,7 @@ Entropy = Callable[[int], bytes]
 """Gives that many random bytes."""
 
 
-@dataclass(slots=True, repr=False)
-class Intent:
+class Intent(NamedTuple):
     """What one request wants of the record.
 
     :param base: the record that it read, or None
@@ -32,25 +31,26 @@ class Intent:
     :param rotate: whether it asked for a new secret
     :param rotate_unless_recent: the same, but not while the secret before is still in its grace
     :param lifetime: what it asked for explicitly, or None
-    :param modified: whether the app wrote, be it equal values; else this is at most a touch
+    :param changes_hands: whether it authenticates or signs out somebody: the epoch counts up
+    :param writes: whether there is anything to store beyond a touch; an app that wrote may have
+        written equal values
     """
 
     base: Record | None
     deadlines: tuple[float, float] | None
     seen: dict[str, bytes]
     delta: Delta
-    kept: frozenset[str]
+    kept: AbstractSet[str]
     login: str | None
     leaves: bool
     rotate: bool
     rotate_unless_recent: bool
     lifetime: Lifetime | None
-    modified: bool
+    changes_hands: bool
+    writes: bool
 
-    @property
-    def changes_hands(self) -> bool:
-        """Whether it authenticates or signs out somebody: the epoch counts up."""
-        return self.login is not None or self.leaves
+    def __repr__(self) -> str:
+        return f"<Intent writes={self.writes} changes_hands={self.changes_hands}>"
 
     @property
     def changes_subject(self) -> bool:
@@ -69,15 +69,8 @@ class Intent:
         """Whether it asked for a new secret, in whichever way."""
         return self.rotate or self.rotate_unless_recent
 
-    @property
-    def writes(self) -> bool:
-        """Whether there is anything to store beyond a touch."""
-        asked = self.rotates or (self.lifetime is not None and self.base is not None)
-        return self.modified or self.changes_hands or asked or bool(self.delta)
 
-
-@dataclass(slots=True, repr=False)
-class Request:
+class Request(NamedTuple):
     """A request at its commit: what it did, when, and where its randomness comes from."""
 
     state: State
@@ -85,6 +78,9 @@ class Request:
     intent: Intent
     now: float
     entropy: Entropy
+
+    def __repr__(self) -> str:
+        return f"<Request {self.intent!r}>"
 
     def own_attributes(self) -> dict[str, bytes]:
         """What this request itself set: all that a session begins with."""
@@ -101,24 +97,28 @@ def read_intent(state: State, values: Mapping[str, Any], config: SessionConfig) 
 
     :raises UnstorableValue: naming the path of a value that a session cannot hold
     """
-    delta = state.delta(values)
+    delta, base = state.delta(values), state.record
     login, leaves = state.login, False
     if login is None:
         login, leaves = _follow_subject_key(state, delta, values, config.subject_key)
+    changes_hands = login is not None or leaves
+    rotates = state.rotate or state.rotate_unless_recent
+    relives = state.lifetime is not None and base is not None
     # What a new session holds this request has put there, also before it was called unmodified.
     kept = values.keys() if state.status is Status.NEW else state.assigned & values.keys()
     return Intent(
-        base=state.record,
+        base=base,
         deadlines=state.deadlines,
         seen=state.baseline,
         delta=delta,
-        kept=frozenset(delta.changed) | kept,
+        kept=delta.changed.keys() | kept,
         login=login,
         leaves=leaves,
         rotate=state.rotate,
         rotate_unless_recent=state.rotate_unless_recent,
         lifetime=state.lifetime,
-        modified=state.dirty,
+        changes_hands=changes_hands,
+        writes=state.dirty or changes_hands or rotates or relives or bool(delta),
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Set as AbstractSet
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from sessionstore.core import codec
 
@@ -12,8 +13,10 @@ MergeFunction = Callable[[Any, Any, Any], Any]
 """``(base, theirs, ours) -> merged``. None stands for an absent attribute, also as the result."""
 
 
-@dataclass(slots=True, repr=False)
-class Delta:
+NOTHING: Final[frozenset[str]] = frozenset()
+
+
+class Delta(NamedTuple):
     """What one request changed.
 
     :param changed: attributes set, encoded
@@ -21,9 +24,12 @@ class Delta:
     :param replaces: whether everything else goes too (``clear()``)
     """
 
-    changed: dict[str, bytes] = field(default_factory=dict)
-    removed: set[str] = field(default_factory=set)
+    changed: Mapping[str, bytes] = MappingProxyType({})
+    removed: AbstractSet[str] = NOTHING
     replaces: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Delta changed={len(self.changed)} removed={len(self.removed)}>"
 
     def __bool__(self) -> bool:
         return bool(self.changed or self.removed or self.replaces)
@@ -43,8 +49,9 @@ def apply(
     """
     if delta.replaces:
         return dict(delta.changed)
-    merged = {name: data for name, data in theirs.items() if name not in delta.removed}
-    merged.update(delta.changed)
+    merged = {**theirs, **delta.changed}
+    for name in delta.removed:
+        merged.pop(name, None)
     for name, function in functions.items():
         ours_changed = name in delta.changed or name in delta.removed
         if ours_changed and theirs.get(name) != base.get(name):

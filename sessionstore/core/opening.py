@@ -38,7 +38,7 @@ class Opening:
         self._limits = limits
 
     def begin(
-        self, cookies: Iterable[str], now: float, loader: Callable[[], None] | None = None
+        self, cookies: Iterable[str], now: float, loader: Callable[[State], None] | None = None
     ) -> State:
         """A session for these cookies, without I/O: *new*, or *unloaded* if a token is valid."""
         token, ambiguous = self._signer.newest(cookies, now)

@@ -104,10 +104,12 @@ def encode(record: Record, handle: str, sealer: Sealer) -> bytes:
 
 
 def _encode_head(record: Record, subject: bytes, method: int, sealer: Sealer) -> bytes:
-    earlier = record.write_ids[1:]
+    write_id, *earlier = record.write_ids
     flags = method | len(earlier) << _IDS_SHIFT
-    flags |= _ENCRYPTED if sealer.encrypts else 0
-    flags |= _BROWSER if record.browser else 0
+    if sealer.encrypts:
+        flags |= _ENCRYPTED
+    if record.browser:
+        flags |= _BROWSER
     previous = b""
     if record.previous is not None:
         flags |= _HAS_PREVIOUS
@@ -115,7 +117,7 @@ def _encode_head(record: Record, subject: bytes, method: int, sealer: Sealer) ->
     head = _HEAD.pack(
         FORMAT,
         record.counter,
-        record.write_ids[0],
+        write_id,
         sealer.key_id,
         flags,
         record.secret_hash,
@@ -188,7 +190,7 @@ def _decode_previous(data: bytes) -> Previous:
 
 def _to_ms(seconds: float) -> int:
     # Rounded, not cut: n / 1000 * 1000 may come out just under n, and each write would lose 1 ms.
-    return max(0, round(seconds * 1000))
+    return round(seconds * 1000) if seconds > 0 else 0
 
 
 def _largest(attributes: dict[str, bytes]) -> tuple[tuple[str, int], ...]:

@@ -18,7 +18,7 @@ from sessionstore.core.errors import (
     StoreError,
     UnstorableValue,
 )
-from sessionstore.core.merge import Delta
+from sessionstore.core.merge import NOTHING, Delta
 from sessionstore.core.record import MAX_SUBJECT_BYTES, Record
 from sessionstore.core.token import Token
 from sessionstore.core.verbs import Version
@@ -64,8 +64,9 @@ class State:
     """One request's session, without its values.
 
     :param token: what the client sent and the signature vouches for, or None
-    :param loader: loads the record, for frameworks that read synchronously; None: it must have
-        been loaded before it is read
+    :param loader: loads the record, for frameworks that read synchronously (given the state, so
+        that the state need not be part of it: a cycle would be left for the garbage collector);
+        None: it must have been loaded before it is read
     """
 
     __slots__ = (
@@ -97,7 +98,7 @@ class State:
         "version",
     )
 
-    def __init__(self, token: Token | None, loader: Callable[[], None] | None = None) -> None:
+    def __init__(self, token: Token | None, loader: Callable[[State], None] | None = None) -> None:
         self.status = Status.NEW if token is None else Status.UNLOADED
         self.token = token
         self.loader = loader
@@ -160,7 +161,7 @@ class State:
         if self.status is Status.UNLOADED:
             if self.loader is None:
                 raise NotLoaded
-            self.loader()
+            self.loader(self)
 
     def report(self, what: str) -> None:
         """Something that an operator may want to count, about the token as it is now."""
@@ -274,22 +275,28 @@ class State:
         :raises UnstorableValue: naming the path of a value that a session cannot hold
         """
         baseline, originals = ({}, {}) if self.cleared else (self.baseline, self.originals)
-        delta = Delta(replaces=self.cleared)
+        changed = {}
         for name, value in values.items():
             # Whatever has an original has a baseline.
             if originals.get(name, _NOTHING) is value and type(value) in codec.IMMUTABLE:
                 continue
             data = codec.encode(value, name)
             if data != baseline.get(name):
-                delta.changed[name] = data
-        if type(values) is not Part:
-            delta.removed = baseline.keys() - values.keys()
-        return delta
+                changed[name] = data
+        removed = NOTHING if type(values) is Part else baseline.keys() - values.keys()
+        return Delta(changed, removed, self.cleared)
+
+    def is_unchanged(self, values: Mapping[str, Any]) -> bool:
+        """Whether :meth:`delta` would find nothing.
+
+        :raises UnstorableValue: naming the path of a value that a session cannot hold
+        """
+        return not (values or self.baseline or self.cleared) or not self.delta(values)
 
     def has_changed(self, values: Mapping[str, Any]) -> bool:
         """Whether a value changed, be it one that cannot be stored."""
         try:
-            return bool(self.delta(values))
+            return not self.is_unchanged(values)
         except UnstorableValue:
             return True
 

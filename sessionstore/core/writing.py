@@ -109,7 +109,7 @@ class Writing:
                     raise
                 raise lost from error
             if not isinstance(result, Exists):
-                state.token, state.minted = token, True
+                state.token, state.minted, state.proven = token, True, True
                 self._settle(request, _Stored(begun, result))
                 return _cookie(token, begun, now)
         raise lost or ConflictUnresolved("every new handle was taken: is the randomness broken?")
@@ -136,7 +136,7 @@ class Writing:
                 self._ending.forget(state)
                 return Cookie(None)
             if isinstance(result, _Stored):
-                return self._replaced(request, result, after.epoch, secret)
+                return self._replaced(request, result, after, secret)
             if not intent.writes:
                 return None  # a touch: somebody else was active, or the session has ended
             theirs = self._meet(request, found.record, result)
@@ -258,12 +258,12 @@ class Writing:
         return _cookie(_held(state), state.record, now)
 
     def _replaced(
-        self, request: Request, stored: _Stored, epoch: int, secret: bytes | None
+        self, request: Request, stored: _Stored, ours: Record, secret: bytes | None
     ) -> Cookie | None:
         """The compare-and-set has won, and so proved whether this client's token is current."""
         state, after = request.state, stored.record
         self._settle(request, stored)
-        if after.epoch != epoch:
+        if after.epoch != ours.epoch:
             # Our write lies beneath another's login or logout: nothing of theirs is ours to read.
             state.status, state.record = Status.VOID, None
             return None
@@ -271,9 +271,10 @@ class Writing:
         if secret is not None:
             flags = self._flags(state, after, request.now)
             state.token = self._signer.mint(token.handle, secret, flags, request.now)
-            state.minted = True
+            state.minted = state.proven = True
             return _cookie(state.token, after, request.now)
-        state.proven = holds_current_secret(state, after)
+        if after is not ours:  # the secret of ours is that of the record it was made from
+            state.proven = holds_current_secret(state, after)
         if not state.proven:
             return None
         flags = self._flags(state, after, token.issued_at)
@@ -290,7 +291,7 @@ class Writing:
         state.status = Status.LOADED
         state.record, state.version = stored
         state.deadlines = stored.record.idle, stored.record.absolute
-        state.proven, state.may_lag = True, False
+        state.may_lag = False
         state.rebase(request.values, request.intent.delta)
 
     def _flags(self, state: State, stored: Record, issued_at: float) -> int:

@@ -8,6 +8,7 @@ import pytest
 
 from sessionstore import Session
 from sessionstore.core.config import DJANGO_IDENTITY
+from sessionstore.core.intent import Request, read_intent
 from sessionstore.core.state import Status
 from tests.core.support import World, status, token_of
 
@@ -145,3 +146,15 @@ def test_what_was_set_to_the_same_value_by_this_request_stays() -> None:
         session.login("bob")
 
     assert world.open(token_of(world.request(token, action))) == {"theme": "dark"}
+
+
+# -- nothing leaks --
+
+
+def test_what_a_request_wants_is_told_without_its_values() -> None:
+    world = world_of_flask_login()
+    session = world.open()
+    session["card"] = "secret"
+    intent = read_intent(session.state, session, world.manager.config)
+    request = Request(session.state, session, intent, 0.0, bytes)
+    assert repr(request) == "<Request <Intent writes=True changes_hands=False>>"

@@ -94,6 +94,18 @@ def test_what_was_handed_out_stays_the_same_object_when_the_rest_is_read() -> No
     assert stored(world, session) == VALUES | {"c": {"d": [3, 4]}}
 
 
+def test_an_adapter_may_peek_without_having_read() -> None:
+    session = begun(World())
+    assert session.peek("a") is None, "nobody has looked at it yet"
+    assert "a" in session
+    session.accessed = False
+    assert (session.peek("b"), session.peek("b"), session.peek("x")) == ([2], [2], None)
+    assert len(session) == 4
+    session.accessed = False
+    assert (session.peek("b"), session.peek("x")) == ([2], None)
+    assert not session.accessed
+
+
 def test_a_subclass_may_know_what_is_missing() -> None:
     class Counting(Session):
         def __missing__(self, name: str) -> int:

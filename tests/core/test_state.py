@@ -22,8 +22,8 @@ def test_without_a_token_it_is_new_and_needs_no_loading() -> None:
 def test_with_a_token_it_is_loaded_once_when_it_is_needed() -> None:
     loads = []
 
-    def load() -> None:
-        loads.append(True)
+    def load(which: State) -> None:
+        loads.append(which)
         state.status = Status.LOADED
 
     state = State(token, load)
@@ -31,7 +31,7 @@ def test_with_a_token_it_is_loaded_once_when_it_is_needed() -> None:
     assert not loads
     state.ensure_loaded()
     state.ensure_loaded()
-    assert loads == [True]
+    assert loads == [state]
 
 
 def test_without_a_loader_it_must_have_been_loaded() -> None:
