@@ -205,13 +205,15 @@ class SessionStore(SessionFacts, SessionFlows):
         :param save: False after a server error, as in Django's middleware
         :return: what becomes of the cookie; None: send nothing
         """
-        if save and self._is_to_save():
-            return self._run(self._finishing())
+        flow = self._finishing(save=save)
+        if flow is not None:
+            self._run(flow)
         return self._cookie_to_send()
 
     async def afinish(self, *, save: bool) -> Cookie | None:
-        if save and self._is_to_save():
-            return await self._arun(self._finishing())
+        flow = self._finishing(save=save)
+        if flow is not None:
+            await self._arun(flow)
         return self._cookie_to_send()
 
     def cookie_after_failure(self) -> Cookie | None:

@@ -234,21 +234,18 @@ class SessionFlows(SessionBase):
 
     # -- at the end of a request --
 
-    def _is_to_save(self) -> bool:
-        """Whether there is anything to save: in most requests there is not."""
-        if self.is_empty():
-            return False
-        return self.modified or bool(settings.SESSION_SAVE_EVERY_REQUEST)
-
-    def _finishing(self) -> Flow[Cookie | None]:
-        """What our middleware does if there is: save it, and say what becomes of the cookie."""
+    def _finishing(self, *, save: bool) -> Flow[None] | None:
+        """What our middleware does, or None: in most requests there is nothing to save."""
+        if not save or self.is_empty():
+            return None
         if self.modified:
-            yield from self._saving()
-        else:
-            state = yield from self._reading()
-            if state.status is Status.LOADED:
-                yield from self._committing(state)
-        return self._cookie_to_send()
+            return self._saving()
+        return self._touching() if settings.SESSION_SAVE_EVERY_REQUEST else None
+
+    def _touching(self) -> Flow[None]:
+        state = yield from self._reading()
+        if state.status is Status.LOADED:
+            yield from self._committing(state)
 
     def _cookie_to_send(self) -> Cookie | None:
         """The last operation's cookie, unless another request has made it worthless since."""

@@ -99,10 +99,9 @@ class SettingsReader:
         values = tuple(map(app.config.get, _READ))
         last = self._last
         if last is None or last.values != values or _frozen(values, last.changing) != last.copies:
-            settings = self._resolve(app)
             changing = [at for at, value in enumerate(values) if isinstance(value, (list, dict))]
-            last = _Resolved(values, changing, _frozen(values, changing), settings)
-            self._last = last
+            copies = _frozen(values, changing)
+            last = self._last = _Resolved(values, changing, copies, self._resolve(app))
         return last.settings
 
     def _resolve(self, app: Flask) -> Settings | None:
