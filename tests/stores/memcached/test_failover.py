@@ -115,6 +115,14 @@ def error_of(store: MemcachedStore, server: MemcachedServer) -> str | None:
     return health.error
 
 
+def until_known(store: MemcachedStore) -> None:
+    """Until it knows when each server was started. Of one that it misses before that, it says the
+    latest that it can have been: restarted within a second of that, it would be kept out."""
+    membership = store._membership
+    assert membership is not None
+    until(lambda: all(seen.note is not None for seen in membership._seen.values()))
+
+
 def until_left_out(store: MemcachedStore, server: MemcachedServer) -> None:
     until(lambda: "is left out" in (error_of(store, server) or ""))
 
