@@ -258,6 +258,7 @@ def test_the_copys_server_is_dead(servers: Servers, how: str) -> None:
     store = servers.open(failover_after=60, timeout=0.5)
     key = new_key(store)
     copy = servers.order(store, key)[1]
+    settled(store, how, partial(store.load, key))  # the servers are known
     version = carry(store, how, store.create(key, record(b"0"), 60))
     servers.kill(copy)
     with pytest.raises(NotReplicated, match="the copy was not written") as caught:
@@ -276,6 +277,7 @@ def test_what_a_session_manager_makes_of_that(servers: Servers) -> None:
     store, reports = servers.open(failover_after=60, timeout=0.5), list[str]()
     config = SessionConfig(secret_key="k" * 32)
     manager = SessionManager(store, config, on_report=lambda what, _: reports.append(what))
+    settled(store, "sync", partial(store.load, new_key(store)))  # the servers are known
     session = manager.open(None)
     session["a"] = 1
     cookie = manager.commit(session)
