@@ -149,6 +149,15 @@ def test_the_home_is_lost_and_comes_back_empty(servers: Servers, how: str) -> No
     assert copy.kind is Kind.COPY
 
 
+def test_a_logout_that_finds_nothing_bars_what_a_slow_save_still_holds(servers: Servers) -> None:
+    """Both items were evicted, and a save that had written its home would make a copy."""
+    store = servers.open()
+    key = new_key(store)
+    assert isinstance(carry(store, "sync", store.delete(key)), Missing)
+    found = [servers.item(server, key) for server in servers.order(store, key)]
+    assert [item.kind for item in found if item is not None] == [Kind.GONE] * 3
+
+
 @pytest.mark.once
 def test_restarted_one_after_the_other(servers: Servers) -> None:
     """With every session rewritten in between, nobody is logged out."""
