@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from hypothesis import settings
-from hypothesis.errors import FlakyStrategyDefinition
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.model.machine import Sessions
@@ -26,9 +25,4 @@ def run_model(make: Callable[[], Sessions], examples: int, **options: Any) -> No
     wanted = settings(
         **{"stateful_step_count": STEPS, **options}, max_examples=max(1, int(examples * times))
     )
-    try:
-        run_it(make, settings=wanted)
-    except FlakyStrategyDefinition:
-        # A real cluster may answer the same command in one step or, redirected, in two: then the
-        # same rules take another course, which is no finding. What is one is raised as such.
-        run_it(make, settings=wanted)
+    run_it(make, settings=wanted)
