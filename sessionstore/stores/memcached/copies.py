@@ -45,7 +45,8 @@ def create(key: bytes, value: bytes, ttl: float) -> Flow[Version | Exists]:
         return Exists()
     held = Held.at(home, stored)
     if copy is not None:
-        # Nobody else knows of it yet, so there is nothing to look at before.
+        # Nobody else knows of it yet, so there is nothing to look at before. If it fails, or the
+        # outcome is unknown, it is looked at below.
         with suppress(StoreError):
             added = yield from commands.create(key, stored.copied(), ttl, copy)
             if not isinstance(added, Exists):
