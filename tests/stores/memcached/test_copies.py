@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -156,6 +157,25 @@ def test_a_logout_that_finds_nothing_bars_what_a_slow_save_still_holds(servers: 
     assert isinstance(carry(store, "sync", store.delete(key)), Missing)
     found = [servers.item(server, key) for server in servers.order(store, key)]
     assert [item.kind for item in found if item is not None] == [Kind.GONE] * 3
+
+
+@BOTH
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_copy_that_has_ended_does_not_stand_in_the_way_of_a_logout(
+    servers: Servers, how: str, place: int
+) -> None:
+    """Its server still has it, because that one's clock is behind."""
+    store = servers.open()
+    key = new_key(store)
+    server = servers.order(store, key)[place]
+    alone = memcached(server.url, prefix=servers.prefix)
+    ended = Item(Kind.COPY, 0, 1, 0, int(time.time()) - 1, record(b"0"))
+    carry(alone, "sync", alone.create(key, ended.pack(), 60))
+    alone.close()
+    assert carry(store, how, store.load(key)) is None
+    assert carry(store, how, store.delete(key, 1)) == Missing()
+    assert carry(store, how, store.delete(key)) == Missing()
+    assert carry(store, how, store.load(key)) is None
 
 
 @pytest.mark.once
