@@ -16,6 +16,7 @@ from sessionstore.asgi.session import ASGISession
 from sessionstore.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from sessionstore.core.cookies import Cookie
 from sessionstore.core.errors import SessionError, StoreError
+from sessionstore.core.state import Status
 
 logger = logging.getLogger("sessionstore")
 
@@ -64,7 +65,7 @@ class Connection:
 
         :param load: whether to load the session first
         """
-        if load:
+        if load and self._session.state.status is Status.UNLOADED:
             try:
                 await self._session.load()
             except StoreError as error:

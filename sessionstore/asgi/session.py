@@ -49,7 +49,7 @@ class ASGISession(Session):
         :raises UnstorableValue: (a TypeError) naming the path of the value
         :raises StoreError: the store failed
         """
-        cookie = await self._manager.acommit(self)
+        cookie = await self._manager.asave(self.state, self.content())
         if cookie is not None:
             self.cookie = cookie
 
