@@ -176,3 +176,48 @@ def test_a_foreign_cookie_of_a_visitor_is_left_alone() -> None:
     world = World()
     world.client.set_cookie("session", "eyJhIjoxfQ.of.another-library")
     assert not world.get(lambda session: session.clear()).headers.getlist("Set-Cookie")
+
+
+# -- in Werkzeug's own form --
+
+OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "as they are": ({}, {}),
+    "name": ({"SESSION_COOKIE_NAME": "sid"}, {"key": "sid"}),
+    "domain": ({"SESSION_COOKIE_DOMAIN": "localhost"}, {"domain": "localhost"}),
+    "path": ({"SESSION_COOKIE_PATH": "/a b"}, {"path": "/a b"}),
+    "secure": ({"SESSION_COOKIE_SECURE": True}, {"secure": True}),
+    "not httponly": ({"SESSION_COOKIE_HTTPONLY": False}, {"httponly": False}),
+    "strict": ({"SESSION_COOKIE_SAMESITE": "Strict"}, {"samesite": "Strict"}),
+}
+
+
+@pytest.mark.parametrize("permanent", [True, False])
+@pytest.mark.parametrize(("config", "wanted"), OTHERS.values(), ids=list(OTHERS))
+def test_it_is_what_werkzeug_writes(
+    config: dict[str, Any], wanted: dict[str, Any], permanent: bool
+) -> None:
+    world = World(**config)
+
+    def act(session: Any) -> None:
+        session.permanent = permanent
+        session["a"] = 1
+
+    for _ in range(2):  # the second is made from what was kept of the first
+        [header] = world.get(act, client=world.app.test_client()).headers.getlist("Set-Cookie")
+        token = header.partition("=")[2].partition(";")[0]
+        attributes = {"key": "session", "httponly": True, "samesite": "Lax", **wanted}
+        theirs = Response()
+        with world.app.app_context():
+            theirs.set_cookie(value=token, max_age=31 * 86400 if permanent else None, **attributes)
+        assert header == theirs.headers["Set-Cookie"]
+
+
+def test_a_response_class_with_its_own_way_to_set_cookies_is_asked() -> None:
+    class Audited(Response):
+        def set_cookie(self, key: str, *args: Any, **attributes: Any) -> None:
+            super().set_cookie(f"audited-{key}", *args, **attributes)
+
+    world = World()
+    world.app.response_class = Audited
+    [header] = world.get(lambda session: session.update(a=1)).headers.getlist("Set-Cookie")
+    assert header.startswith("audited-session=")
