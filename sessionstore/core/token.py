@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from itsdangerous import Signer
-from itsdangerous.encoding import base64_encode, want_bytes
+from itsdangerous.encoding import base64_encode
 
 TOKEN_LENGTH: Final = 111
 HANDLE_BYTES: Final = 12
@@ -81,7 +81,7 @@ class _OneKeySigner(Signer):
 
     def get_signature(self, value: str | bytes) -> bytes:
         inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(want_bytes(value))
+        inner.update(value.encode() if isinstance(value, str) else value)
         outer.update(inner.digest())
         encoded = binascii.b2a_base64(outer.digest(), newline=False)
         return encoded.translate(_TO_URLSAFE, b"=")
