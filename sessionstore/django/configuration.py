@@ -42,7 +42,10 @@ _CORE: Final = {
 OPTIONS: Final = frozenset({"URL", "STORE", *_CORE})
 """What may stand in ``SESSIONSTORE``: where sessions are kept, and the core's own settings."""
 
-_READ: Final = ("SESSION_COOKIE_AGE", "SESSION_EXPIRE_AT_BROWSER_CLOSE")
+_READ: Final = (
+    *("SESSIONSTORE", "SECRET_KEY", "SECRET_KEY_FALLBACKS"),
+    *("SESSION_COOKIE_AGE", "SESSION_EXPIRE_AT_BROWSER_CLOSE"),
+)
 
 managers: Final = Managers()
 _latest: tuple[Any, SessionManager] | None = None
@@ -73,13 +76,19 @@ def _snapshot() -> tuple[Any, ...]:
 
     What the environment has is looked up only where it counts: it takes as long as all the rest.
     """
-    options = _options()
-    seen = (dict(options), *setting_values(_READ), _framework_secret(), _fallbacks())
+    try:
+        options, secret, fallbacks, *rest = setting_values(_READ)
+    except (AttributeError, ImproperlyConfigured):  # no SESSIONSTORE, or an empty SECRET_KEY
+        options, secret = _options(), _framework_secret()
+        fallbacks, *rest = setting_values(_READ[2:])
+    if not isinstance(options, dict):
+        options = _options()
+    seen = (dict(options), str(secret), list(fallbacks), *rest)
     if "URL" not in options and "STORE" not in options:
         seen += (os.environ.get(URL_VARIABLE),)
     if not options.get("SECRET_KEY"):
-        secret = os.environ.get(SECRET_VARIABLE)
-        seen += (secret, secret and os.environ.get(FALLBACKS_VARIABLE))
+        own_secret = os.environ.get(SECRET_VARIABLE)
+        seen += (own_secret, own_secret and os.environ.get(FALLBACKS_VARIABLE))
     return seen
 
 
@@ -90,16 +99,8 @@ def setting_values(names: tuple[str, ...]) -> list[Any]:
     return [known[name] if name in known else getattr(settings, name) for name in names]
 
 
-def _fallbacks() -> list[Any]:
-    (fallbacks,) = setting_values(("SECRET_KEY_FALLBACKS",))
-    return list(fallbacks)
-
-
 def _options() -> dict[str, Any]:
-    try:
-        (options,) = setting_values(("SESSIONSTORE",))
-    except AttributeError:
-        options = {}
+    options = getattr(settings, "SESSIONSTORE", {})
     if not isinstance(options, dict):
         raise SettingsError("SESSIONSTORE must be a dictionary")
     return options
@@ -107,7 +108,7 @@ def _options() -> dict[str, Any]:
 
 def _framework_secret() -> str | None:
     try:
-        return str(*setting_values(("SECRET_KEY",)))
+        return str(settings.SECRET_KEY)
     except ImproperlyConfigured:  # an empty one; it is not needed where ours is set
         return None
 
