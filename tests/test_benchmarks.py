@@ -10,6 +10,7 @@ from benchmarks import data
 from benchmarks.calling import COUNTED
 from benchmarks.goals import Goal, goals
 from benchmarks.parts import PARTS
+from benchmarks.report.misses import WHY
 from benchmarks.report.tables import markdown, tables
 from benchmarks.sites import BASE, OURS, SITES
 from benchmarks.statistics import Spread, added, quantile, ratio
@@ -70,6 +71,13 @@ def test_verdicts(sign: str, value: float, verdict: str) -> None:
 
 def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
     assert {goal.verdict for goal in goals({})} == {"not measured"}
+
+
+def test_whatever_is_measured_in_time_or_weight_has_a_reason_to_give() -> None:
+    exact = ("store commands", "memory beyond its payload")
+    for goal in goals({}):
+        wanted = not any(part in goal.what for part in exact)
+        assert any(why.part in goal.what for why in WHY) is wanted, goal.what
 
 
 def made_up() -> dict[str, Any]:

@@ -305,6 +305,25 @@ def test_servers_by_memory_and_by_commands_by_hand() -> None:
     assert sizing.redis_size(Plan(), measured, Demand.of(Plan(), 1e4, 0)).servers == 1
 
 
+def test_a_servers_share_is_its_arcs() -> None:
+    ring = balance.ring_of(7)
+    shares, found = balance.ring_shares(ring), balance.on_the_ring(random.Random(1), ring, 50_000)
+    assert sum(shares) == pytest.approx(1)
+    for share, count in zip(shares, found, strict=True):
+        assert count / 50_000 == pytest.approx(share, abs=0.01)
+
+
+def test_the_fullest_of_memcacheds_servers_has_room() -> None:
+    measured, demand = Measured.read(), Demand.of(Plan(), 1e9, touches=0)
+    found = sizing.memcached_size(Plan(busy=1), measured, demand, copies=1)
+    room = Plan().memory * GIB * Plan().fill
+    fullest = max(balance.ring_shares(balance.ring_of(found.by_memory)))
+    assert fullest * found.data <= room
+    fewer = balance.ring_shares(balance.ring_of(found.by_memory - 1))
+    assert max(fewer) * found.data > room
+    assert found.by_memory > found.data / room + 1, "the mean is not enough"
+
+
 def test_two_copies_are_the_commands_that_the_page_on_memcached_says() -> None:
     demand = Demand(1e6, 100, logins=1, logouts=2, touches=3, writes=4, loads=50)
     found = sizing.copied(demand, servers=5)

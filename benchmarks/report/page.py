@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.data import SIZE
+from benchmarks.goals import goals as goals_of
 from benchmarks.report.charts import draw
+from benchmarks.report.misses import explained
 from benchmarks.report.tables import markdown, tables
 
 CHARTS: Final = Path("_static", "performance")
@@ -44,12 +46,20 @@ def write_page(result: Mapping[str, Any], page: Path) -> None:
     """The whole page, and its charts beside it."""
     charts = list(draw(result, page.parent / CHARTS))
     parts = [_HEAD.format(size=SIZE, cores=result["about"]["cores"]), _run(result)]
-    parts += [f"## {table.title}\n\n{markdown(table)}" for table in tables(result)]
+    goals, *others = [f"## {table.title}\n\n{markdown(table)}" for table in tables(result)]
+    parts += [goals, *_misses(result), *others]
     parts += [
         f"## Chart: {title[0].lower()}{title[1:]}\n\n![{title}]({CHARTS.as_posix()}/{file.name})\n"
         for title, file in charts
     ]
     page.write_text("\n".join(parts))
+
+
+def _misses(result: Mapping[str, Any]) -> list[str]:
+    paragraphs = list(explained(goals_of(result)))
+    if paragraphs:
+        paragraphs.insert(0, "### What the misses are bound by, and what would move them\n")
+    return paragraphs
 
 
 def _run(result: Mapping[str, Any]) -> str:

@@ -11,6 +11,8 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 from math import log
 
 from redis.crc import key_slot
@@ -26,6 +28,8 @@ HEAD = 4000
 BAND = 4
 """The others are placed in bands of ranks, each ending at so many times the rank at which it
 begins; within a band all are as active as its mean."""
+POSITIONS = 2**32
+"""On Memcached's ring."""
 _PREFIX = f"{DEFAULT_PREFIX}:s:".encode()
 
 
@@ -122,6 +126,22 @@ def ring_of(servers: int) -> Ring[int]:
     """Memcached servers with addresses of their own, one after the other."""
     hosts = (f"10.0.{number >> 8}.{number & 255}" for number in range(servers))
     return Ring([Member(n, ketama_label(host, UNWRITTEN_PORT)) for n, host in enumerate(hosts)])
+
+
+def ring_shares(ring: Ring[int]) -> list[float]:
+    """What part of all keys each server has, exactly: its arcs of the ring."""
+    points, owners = ring._points, ring._owners
+    arcs = dict.fromkeys((member.node for member in ring.members), 0)
+    for (before, after), owner in zip(pairwise(points), owners[1:], strict=False):
+        arcs[owner] += after - before
+    arcs[owners[0]] += points[0] + POSITIONS - points[-1]
+    return [arc / POSITIONS for arc in arcs.values()]
+
+
+@cache
+def fullest_on_the_ring(servers: int) -> float:
+    """The fullest server, in the mean of all."""
+    return skew(ring_shares(ring_of(servers)))
 
 
 def on_the_ring(rng: random.Random, ring: Ring[int], count: int) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
+from benchmarks.scale.balance import fullest_on_the_ring
 from benchmarks.scale.measured import Cost, Measured
 from benchmarks.scale.memory import COPY_HEADER, memcached_memory, redis_usage
 from benchmarks.scale.plan import GIB, Demand, Plan
@@ -83,7 +84,7 @@ def memcached_size(plan: Plan, measured: Measured, demand: Demand, copies: int) 
     value = record if copies == 1 else record + COPY_HEADER
     each = (memcached_memory(value) + measured.memcached_table) * copies
     data = each * demand.sessions
-    by_memory = ceil(data / (plan.memory * GIB * plan.fill))
+    by_memory = _enough_for_the_fullest(data / (plan.memory * GIB * plan.fill))
     servers = by_memory
     while True:  # a logout with two copies is told to every server, so that more make more work
         servers = max(servers, copies)
@@ -98,6 +99,17 @@ def memcached_size(plan: Plan, measured: Measured, demand: Demand, copies: int) 
     return Size(
         each, data, by_memory, by_commands, servers, 0, verbs, received, sent, work / servers
     )
+
+
+def _enough_for_the_fullest(wanted: float) -> int:
+    """Servers, of which the fullest one on the ring has room: a full one evicts sessions.
+
+    :param wanted: as many, were all of them alike
+    """
+    servers = ceil(wanted)
+    while wanted * fullest_on_the_ring(servers) > servers:
+        servers += 1
+    return servers
 
 
 def copied(demand: Demand, servers: int) -> dict[str, float]:

@@ -65,6 +65,7 @@ class Connection:
 
         :param load: whether to load the session first
         """
+        # Nearly every step is looked at first: one that has nothing to do is then not awaited.
         if load and self._session.state.status is Status.UNLOADED:
             try:
                 await self._session.load()
@@ -92,7 +93,7 @@ class Connection:
         """What the application sends with."""
         if self._answered is not None:
             raise self._answered  # the response is complete: this ends an endless stream
-        if message["type"] in _BEGINNINGS and not self._begun:
+        if not self._begun and message["type"] in _BEGINNINGS:
             message = await self._begin(message)
         elif message["type"] == "websocket.close":
             message = await self._close(message)
@@ -103,7 +104,7 @@ class Connection:
     async def _begin(self, message: Message) -> Message:
         """Commit, and put the cookie into the message; or answer, and tell the application."""
         session = self._session
-        if not self._failed:
+        if not self._failed and session.content() is not None:
             try:
                 await session.save()
             except Exception as error:
@@ -130,7 +131,7 @@ class Connection:
             await self._commit_late()
 
     async def _commit_late(self) -> None:
-        if self._failed or self._answered is not None:
+        if self._failed or self._answered is not None or self._session.content() is None:
             return
         try:
             await self._session.save()

@@ -12,7 +12,6 @@ from sessionstore.core import cookies
 from sessionstore.core.cookies import Cookie
 from sessionstore.core.errors import ConfigurationError
 
-_COOKIE_LENGTH: Final = len(b"cookie")
 _EXPIRED: Final = "expires=Thu, 01 Jan 1970 00:00:00 GMT; "
 _SAME_SITE: Final = ("lax", "strict", "none")
 
@@ -50,20 +49,19 @@ class CookieHeaders:
 
     def find(self, scope: Scope) -> list[str]:
         """Every value that the client sent for this cookie, from all of its Cookie headers."""
-        sent = [
-            value
-            for name, value in scope.get("headers") or ()
-            if len(name) == _COOKIE_LENGTH and name.lower() == b"cookie"
-        ]
+        headers = scope.get("headers") or ()
+        sent = [value for name, value in headers if len(name) == 6 and name.lower() == b"cookie"]
         return cookies.find_values(b"; ".join(sent).decode("latin-1"), self.name) if sent else []
 
     def applied(self, message: Message, cookie: Cookie | None, *, varies: bool) -> Message:
-        """A copy of the message that begins a response, with the session's headers."""
+        """The message that begins a response, or a copy of it with the session's headers."""
+        if cookie is None and not varies:
+            return message
         headers: Headers = list(message.get("headers") or ())
-        names = [name.lower() for name, _ in headers]
+        names = {name.lower() for name, _ in headers}
         if varies:
             if b"vary" in names:
-                _join_vary(headers)
+                _add_to_vary(headers)
             else:
                 headers.append((b"vary", b"Cookie"))
         if cookie is not None:
@@ -81,7 +79,7 @@ class CookieHeaders:
         return f"{self.name}={value}; path={self._path}; {lifetime}{self._flags}"
 
 
-def _join_vary(headers: Headers) -> None:
+def _add_to_vary(headers: Headers) -> None:
     values = [value.decode("latin-1") for name, value in headers if name.lower() == b"vary"]
     vary = cookies.vary_with_cookie(values)
     if vary is not None:

@@ -8,7 +8,7 @@ from typing import Final, Literal, TypedDict, Unpack
 
 from sessionstore.asgi.connection import Connection
 from sessionstore.asgi.headers import CookieHeaders
-from sessionstore.asgi.session import ASGISession
+from sessionstore.asgi.session import ASGISession, ManualSession
 from sessionstore.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from sessionstore.core.assurance import Level, limits_of
 from sessionstore.core.config import Secret, SessionConfig
@@ -113,7 +113,8 @@ class SessionMiddleware:
             domain=domain,
             partitioned=partitioned,
         )
-        self._manual = load == "manual"
+        self._loads = load == "auto"
+        self._session_class = ASGISession if self._loads else ManualSession
         self._accepts = max_age is None or max_age > 0
         config = _configure(secret_key, secret_key_fallbacks, max_age, settings)
         source = find_url(url) if store is None else store
@@ -123,27 +124,24 @@ class SessionMiddleware:
         self._origin = (session_cookie, path, domain, source, config)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self.app(scope, receive, self._closing(send))
-        elif scope["type"] in ("http", "websocket"):
-            await self._serve(scope, receive, send)
-        else:
+        if scope["type"] not in ("http", "websocket"):
+            if scope["type"] == "lifespan":
+                send = self._closing(send)
             await self.app(scope, receive, send)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+            return
         outer = scope.get("session")
         if isinstance(outer, ASGISession) and outer.origin == self._origin:
             # Added twice (to an app and to one mounted in it): one session, one cookie.
-            if not self._manual:
+            if self._loads:
                 await outer.load()
             await self.app(scope, receive, send)
             return
         cookies = self._headers.find(scope) if self._accepts else ()
         state = self.manager.begin_state(cookies, lazy=False)
-        session = ASGISession(state, self.manager, self._origin, manual=self._manual)
+        session = self._session_class(state, self.manager, self._origin)
         scope["session"] = session
         connection = Connection(scope, receive, send, session, self._headers)
-        await connection.run(self.app, load=not self._manual)
+        await connection.run(self.app, load=self._loads)
 
     def _closing(self, send: Send) -> Send:
         """A ``send`` for the lifespan that closes our store when the application has shut down."""

@@ -10,23 +10,17 @@ from sessionstore.manager import SessionManager
 
 
 class ASGISession(Session):
-    """One request's or WebSocket's session: a dict, already loaded unless ``load="manual"``.
+    """One request's or WebSocket's session: a dict, loaded before the application is called.
 
     :param origin: which middleware's session it is: another one with the same settings shares it
-    :param manual: whether reading it is refused until :meth:`load` was awaited
     """
 
-    __slots__ = ("_closed", "_manager", "cookie", "origin")
+    __slots__ = ("_manager", "cookie", "origin")
 
-    def __init__(
-        self, state: State, manager: SessionManager, origin: object, *, manual: bool
-    ) -> None:
+    def __init__(self, state: State, manager: SessionManager, origin: object) -> None:
         super().__init__(state)
         self._manager = manager
         self.origin = origin
-        # Refused for anonymous visitors too: a forgotten `load()` should fail in the first test
-        # of a page, not at its first visitor who has a session.
-        self._closed = manual
         self.cookie: Cookie | None = None
 
     async def load(self) -> None:
@@ -35,7 +29,6 @@ class ASGISession(Session):
         :raises StoreError: the store failed
         """
         await self._manager.aload(self.state)
-        self._closed = False
 
     async def save(self) -> None:
         """Store now what was changed so far. Costs no store command if nothing was.
@@ -53,13 +46,31 @@ class ASGISession(Session):
         if cookie is not None:
             self.cookie = cookie
 
-    def destroy(self) -> None:
-        super().destroy()
-        self._closed = False
-
     def mark_accessed(self) -> None:
         """Called by Starlette's ``request.session``, so that the response varies by cookie."""
         self.state.accessed = True
+
+
+class ManualSession(ASGISession):
+    """With ``load="manual"``: reading it is refused until :meth:`load` was awaited.
+
+    Anonymous visitors' too: a forgotten ``load()`` should fail in the first test of a page, not at
+    its first visitor who has a session.
+    """
+
+    __slots__ = ("_closed",)
+
+    def __init__(self, state: State, manager: SessionManager, origin: object) -> None:
+        super().__init__(state, manager, origin)
+        self._closed = True
+
+    async def load(self) -> None:
+        await super().load()
+        self._closed = False
+
+    def destroy(self) -> None:
+        super().destroy()
+        self._closed = False
 
     def _open(self) -> None:
         if self._closed:

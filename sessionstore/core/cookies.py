@@ -44,6 +44,8 @@ def find_values(header: str, name: str) -> list[str]:
         return []
     values = []
     for pair in header.split(";"):
+        if name not in pair:
+            continue  # a site's other cookies, of which there are often many
         found, separator, value = pair.partition("=")
         if separator and found.strip(" \t") == name:
             values.append(value.strip(" \t"))

@@ -281,11 +281,12 @@ class SessionStore(SessionFacts, SessionFlows):
         if value:
             self._opened().mark_modified()
         else:
-            self._unnoticed = self._delta() or None
+            self._unnoticed = self._delta()
 
     def _has_changed(self) -> bool:
         try:
-            return self._delta() != (self._unnoticed or _NO_CHANGE)
+            delta, unnoticed = self._delta(), self._unnoticed
+            return bool(delta) if unnoticed is None else delta != unnoticed
         except UnstorableValue:
             return True
 

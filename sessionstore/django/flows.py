@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import CreateError, SessionBase
+from django.utils.module_loading import import_string
 
 from sessionstore.core.cookies import Cookie
 from sessionstore.core.errors import SessionGone, StoreError
@@ -27,15 +29,12 @@ _EXPIRY = "_session_expiry"
 _USER = "_auth_user_id"  # contrib.auth's SESSION_KEY, which is set by its login() alone
 
 
-def _load(state: State) -> Flow[None]:
-    command: Command[None] = Command(("load", (state,), {}))
-    return (yield from command)
+def _load(state: State) -> Command[None]:
+    return Command(("load", (state,), {}))
 
 
-def _save(state: State, values: dict[str, Any], *, force: bool) -> Flow[Cookie | None]:
-    call = ("save", (state, values), {"force": force})
-    command: Command[Cookie | None] = Command(call, write=True)
-    return (yield from command)
+def _save(state: State, values: dict[str, Any], *, force: bool) -> Command[Cookie | None]:
+    return Command(("save", (state, values), {"force": force}), write=True)
 
 
 class SessionFlows(SessionBase):
@@ -52,6 +51,16 @@ class SessionFlows(SessionBase):
     _unnoticed: Delta | None = None
     """What had changed when the app last said that nothing has (``modified = False``)."""
     _modified = False
+
+    def __init__(self, session_key: str | None = None) -> None:
+        # Not Django's own, which looks up a serializer that we have no use for, each time.
+        self._session_key = session_key
+        self.accessed = False
+
+    @cached_property
+    def serializer(self) -> Any:
+        """What Django's ``encode()`` and ``decode()`` use; records have their own codec."""
+        return import_string(settings.SESSION_SERIALIZER)
 
     # -- the state --
 
@@ -98,7 +107,7 @@ class SessionFlows(SessionBase):
         if state.failure is not None and state.status is not Status.UNAVAILABLE:
             raise state.failure  # this request has waited for the store once already
         if state.status is Status.UNLOADED:
-            yield from _load(state)
+            yield _load(state)
         if state.status is Status.NEW:
             self._set_key(None)
         return state
@@ -120,13 +129,13 @@ class SessionFlows(SessionBase):
             # What the app has begun to change keeps the baseline that it began with.
             self._opened()
             state = self._manager.begin_state(self._session_key, lazy=False)
-            yield from _load(state)
+            yield _load(state)
         return state.decode_attributes()
 
     def _looking_up(self, key: str | None) -> Flow[bool]:
         self._manager = get_manager()
         state = self._manager.begin_state(key, lazy=False)
-        yield from _load(state)
+        yield _load(state)
         return state.status is Status.LOADED and state.proven
 
     # -- writing --
@@ -135,7 +144,7 @@ class SessionFlows(SessionBase):
         self._notice_login(state)
         self._wish_lifetime(state)
         try:
-            cookie = yield from _save(state, self._session_cache, force=True)
+            cookie: Cookie | None = yield _save(state, self._session_cache, force=True)
         except SessionGone as error:
             raise SessionDeleted(error.handle, str(error)) from error
         if state.status is Status.VOID:
@@ -206,7 +215,7 @@ class SessionFlows(SessionBase):
         state.mark_destroyed()
         try:
             # None: there was nothing of this client's to delete, and its cookie is left alone.
-            self._pending = yield from _save(state, {}, force=False)
+            self._pending = yield _save(state, {}, force=False)
         except StoreError:
             self._pending = Cookie(None)
             raise
@@ -222,23 +231,22 @@ class SessionFlows(SessionBase):
         self._manager = get_manager()
         state = self._manager.begin_state(key, lazy=False)
         state.mark_destroyed()  # before loading: what cannot be deleted now is an error
-        yield from _load(state)
+        yield _load(state)
         if state.status is not Status.LOADED or (proof_needed and not state.proven):
             return
-        yield from _save(state, {}, force=False)
+        yield _save(state, {}, force=False)
         if is_own:
             self._opened().dirty = True  # so that a save after this is told that it comes too late
 
     # -- at the end of a request --
 
     def _finishing(self, *, save: bool) -> Flow[None] | None:
-        """What saves the session, if there is anything to save."""
-        if save and not self.is_empty():
-            if self.modified:
-                return self._saving()
-            if settings.SESSION_SAVE_EVERY_REQUEST:
-                return self._touching()
-        return None
+        """What our middleware does, or None: in most requests there is nothing to save."""
+        if not save or self.is_empty():
+            return None
+        if self.modified:
+            return self._saving()
+        return self._touching() if settings.SESSION_SAVE_EVERY_REQUEST else None
 
     def _touching(self) -> Flow[None]:
         state = yield from self._reading()

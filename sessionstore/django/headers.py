@@ -15,14 +15,12 @@ from django.utils.http import http_date
 
 from sessionstore.answers import Answer
 from sessionstore.core.cookies import Cookie, find_values
-from sessionstore.core.token import TOKEN_LENGTH
 from sessionstore.django.configuration import cookie_partitioned, setting_values
 
 _ATTRIBUTES: Final = tuple(
     f"SESSION_COOKIE_{name}"
     for name in ("NAME", "DOMAIN", "PATH", "SECURE", "HTTPONLY", "SAMESITE")
 )
-_SOME_TOKEN: Final = "0" * TOKEN_LENGTH
 
 
 def sent_values(request: HttpRequest) -> list[str]:
@@ -43,44 +41,55 @@ def write_cookie(response: HttpResponseBase, cookie: Cookie) -> None:
         if secure:
             response.cookies[name]["secure"] = True
     else:
-        attributes = {
-            "max_age": cookie.max_age,
-            "domain": domain,
-            "path": path,
-            "secure": secure or False,
-            "httponly": http_only or False,
-            "samesite": same_site,
-        }
-        if type(response).set_cookie is HttpResponseBase.set_cookie:
-            _set_cookie(response, name, cookie.value, **attributes)
-        else:
-            response.set_cookie(name, cookie.value, **attributes)
+        attributes = _attributes(domain, path, secure or False, http_only or False, same_site)
+        _set_token(response, name, cookie.value, cookie.max_age, attributes)
     if cookie_partitioned():
         _partition(response, name)
     if not response.has_header("Cache-Control"):
         response.headers["Cache-Control"] = "no-store"
 
 
-def _set_cookie(
-    response: HttpResponseBase, name: str, value: str, *, max_age: int | None, **attributes: Any
+def _set_token(
+    response: HttpResponseBase,
+    name: str,
+    token: str,
+    max_age: int | None,
+    attributes: dict[str, Any],
 ) -> None:
-    """What ``response.set_cookie`` does, in a fifth of the time: all but the token and the date is
-    the same in nearly every response."""
-    morsel = _morsel(name, max_age, **attributes).copy()
-    morsel.set(name, value, value)
+    """What ``response.set_cookie()`` does, in a third of the time.
+
+    No character of a token is to be quoted, and only the expiry is not the same each time.
+    """
+    morsel: Morsel[str] = Morsel()
+    morsel.set(name, token, token)
+    dict.update(morsel, attributes)
     if max_age is not None:
-        morsel["expires"] = _date(int(time.time()) + max_age)
+        morsel["max-age"] = max_age
+        morsel["expires"] = _http_date(int(time.time() + max_age))
     dict.__setitem__(response.cookies, name, morsel)
 
 
+_http_date = lru_cache(maxsize=8)(http_date)  # of whole seconds, which many responses share
+
+
 @lru_cache(maxsize=64)
-def _morsel(name: str, max_age: int | None, **attributes: Any) -> Morsel[str]:
-    response = HttpResponse()
-    response.set_cookie(name, _SOME_TOKEN, max_age=max_age, **attributes)
-    return response.cookies[name]
+def _attributes(
+    domain: str | None, path: str, secure: bool, httponly: bool, samesite: Any
+) -> dict[str, Any]:
+    """The attributes that Django gives to such a cookie.
 
-
-_date: Final = lru_cache(maxsize=8)(http_date)
+    :raises ValueError: Django knows no such ``samesite``
+    """
+    response = HttpResponseBase()
+    response.set_cookie(
+        "it",
+        domain=domain,
+        path=path,
+        secure=secure,
+        httponly=httponly,
+        samesite=samesite,
+    )
+    return dict(response.cookies["it"])
 
 
 def vary(response: HttpResponseBase) -> None:

@@ -14,8 +14,8 @@ from typing import Final
 from flask import Flask, Response, current_app
 
 from sessionstore.answers import answer_to
-from sessionstore.core.cookies import vary_with_cookie
 from sessionstore.core.errors import SessionError, SessionGone, StoreError
+from sessionstore.flask.headers import vary
 
 logger = logging.getLogger("sessionstore")
 
@@ -25,17 +25,6 @@ _OF_THE_OLD_BODY: Final = (
     *("Content-Disposition", "Content-Location", "Content-MD5", "Accept-Ranges", "Link"),
     *("ETag", "Last-Modified", "Expires", "Age", "Cache-Control", "Location", "Refresh"),
 )
-
-
-def vary(response: Response) -> None:
-    """Say that the response depends on the request's cookies."""
-    values = response.headers.getlist("Vary")
-    if not values:
-        response.headers.add("Vary", "Cookie")
-        return
-    value = vary_with_cookie(values)
-    if value is not None:
-        response.headers["Vary"] = value
 
 
 def install(app: Flask) -> None:

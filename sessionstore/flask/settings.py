@@ -40,7 +40,6 @@ _FLASKS: Final = (
     ),
 )
 _READ: Final = (*_NAMES, *_FLASKS)
-_UNCHANGING: Final = frozenset({type(None), bool, int, float, str, bytes, timedelta})
 
 
 class Settings(NamedTuple):
@@ -55,6 +54,21 @@ class Settings(NamedTuple):
     permanent_lifetime: float
     refresh: bool
     touch_on_read: bool
+
+
+class _Resolved(NamedTuple):
+    """What the settings were when they were last looked at closely.
+
+    :param values: of ``app.config``, in the order of their names here
+    :param changing: which of them can be changed in place
+    :param copies: of those
+    :param settings: what they mean
+    """
+
+    values: tuple[Any, ...]
+    changing: list[int]
+    copies: list[Any]
+    settings: Settings | None
 
 
 class SettingsReader:
@@ -74,18 +88,21 @@ class SettingsReader:
         self._options = dict(options)
         self._managers = managers
         self._check = check
-        self._last: tuple[tuple[Any, ...], dict[int, Any], Settings | None] | None = None
+        self._last: _Resolved | None = None
 
     def read(self, app: Flask) -> Settings | None:
         """The settings now; None if there is no secret key, so that there can be no session.
 
         :raises ConfigurationError: saying what to change
         """
-        # For every request: most settings are the very same objects as before.
-        found, last = tuple(map(app.config.get, _READ)), self._last
-        if last is None or last[0] != found or (last[1] and last[1] != _changeable(found)):
-            last = self._last = (found, _changeable(found), self._resolve(app))
-        return last[2]
+        # For every request: most settings are what they were, the very same object.
+        values = tuple(map(app.config.get, _READ))
+        last = self._last
+        if last is None or last.values != values or _frozen(values, last.changing) != last.copies:
+            changing = [at for at, value in enumerate(values) if isinstance(value, (list, dict))]
+            copies = _frozen(values, changing)
+            last = self._last = _Resolved(values, changing, copies, self._resolve(app))
+        return last.settings
 
     def _resolve(self, app: Flask) -> Settings | None:
         self._check(app)
@@ -156,13 +173,6 @@ def _seconds(value: Any) -> Any:
     return value.total_seconds() if isinstance(value, timedelta) else value
 
 
-def _changeable(found: tuple[Any, ...]) -> dict[int, Any]:
-    """Those values that could be changed in place, as they are now."""
-    return {i: _frozen(each) for i, each in enumerate(found) if type(each) not in _UNCHANGING}
-
-
-def _frozen(value: Any) -> Any:
-    """A copy of what could be changed in place, so that the change is seen."""
-    if isinstance(value, list):
-        return tuple(value)
-    return tuple(value.items()) if isinstance(value, dict) else value
+def _frozen(values: tuple[Any, ...], changing: list[int]) -> list[Any]:
+    """Copies of what could be changed in place, so that the change is seen."""
+    return [values[at].copy() for at in changing]

@@ -30,6 +30,7 @@ class Wire:
         sock.setblocking(False)
         self._socket = sock
         self._node = node
+        self._reads_first = False
         # What TLS has decrypted already cannot be waited for.
         self._is_plain = not isinstance(sock, ssl.SSLSocket)
         # Where there is no poll (Windows), a connection that died in the pool is found by using it.
@@ -55,22 +56,31 @@ class Wire:
             raise unavailable("the connection was lost while sending", self._node) from error
 
     def _send(self, data: bytes | memoryview) -> int:
+        self._reads_first = False
         try:
             return self._socket.send(data)
+        except ssl.SSLWantReadError:
+            self._reads_first = True  # TLS has something to learn before it goes on
+            return 0
         except _NOT_YET:
             return 0
 
     def _send_rest(self, rest: memoryview, until: float) -> None:
         while rest:
-            if not self._wait(until, write=True):
+            late = time.monotonic() >= until
+            if late or not self._wait(until, write=not self._reads_first):
                 raise TimeoutError
             rest = rest[self._send(rest) :]
 
-    def receive(self, until: float) -> bytes:
+    def receive(self, until: float, *, more: bool = False) -> bytes:
         """What the server has sent, or sends next.
 
+        :param more: whether this is the rest of a reply, which must not take longer, however much
+            of it comes; of what came while this process was held up, the first part still counts
         :raises Failure: nothing came by then, or the connection is lost
         """
+        if more and time.monotonic() >= until:
+            raise unavailable("no whole reply in time", self._node, lost=True) from TimeoutError()
         wait = self._is_plain
         while True:
             if wait and not self._wait(until):

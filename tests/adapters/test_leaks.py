@@ -80,7 +80,7 @@ def in_a_repr(patch: pytest.MonkeyPatch) -> None:
 
 
 def values_in_a_repr(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Session, "__repr__", dict.__repr__)
+    patch.setattr(Session, "__repr__", lambda self: repr(self.copy()))
 
 
 @pytest.mark.parametrize("plant", [in_a_repr, values_in_a_repr])

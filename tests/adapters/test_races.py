@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -197,13 +196,13 @@ def test_row24_a_touch_does_not_extend_past_the_absolute_deadline(
 ) -> None:
     browser = begun(make_site(touch_interval=0.000001, touch_on_read=True), a=1)
     [key] = keys()
-    soon = rewrite(redis_client, key, lambda found: replace(found, absolute=time.time() + 100))
+    soon = rewrite(redis_client, key, lambda found: found._replace(absolute=time.time() + 100))
     assert browser.do(look) == {"a": 1}
     touched = rewrite(redis_client, key, lambda found: found)
     assert touched.touched > soon.touched
     assert round(touched.absolute, 3) == round(soon.absolute, 3)
     assert 0 < redis_client.pttl(key) <= 100_000
-    rewrite(redis_client, key, lambda found: replace(found, absolute=time.time() - 1))
+    rewrite(redis_client, key, lambda found: found._replace(absolute=time.time() - 1))
     stored = redis_client.get(key)
     answer = browser.get(look)
     assert (answer.status, answer.result, answer.set_cookies) == (200, {}, [])

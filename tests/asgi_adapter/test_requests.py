@@ -331,6 +331,23 @@ async def test_a_stream_that_changes_nothing_costs_nothing() -> None:
     assert site.verbs == ["load", "replace"]
 
 
+async def test_a_stream_may_change_what_it_was_given_before() -> None:
+    """Nothing then tells that there is a change: neither a call, nor the session's marks."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        lines = scope["session"].setdefault("lines", [])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        lines.append("late")
+        await send({"type": "http.response.body", "body": b"end"})
+
+    site = Site(app)
+    token = await site.begin(lines=["early"])
+    await site.get(cookie=token)
+
+    assert site.verbs == ["load", "replace"]
+    assert site.stored(token)["lines"] == ["early", "late"]
+
+
 async def test_a_stream_may_end_the_session() -> None:
     site = Site(streaming(lambda session: session.logout()))
     token = await site.begin()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
+import weakref
 from collections.abc import Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -365,3 +367,15 @@ def test_many_threads_in_one_session_lose_no_attribute(world: World) -> None:
         )
     assert answers == [200] * 24
     assert len(collected(world, dict)[0]) == 25
+
+
+def test_what_was_read_leaves_memory_with_its_request(world: World) -> None:
+    """Not at the next garbage collection: that is late, and takes time itself."""
+    world.get(lambda session: session.update(tags={1, 2}))
+    seen: list[weakref.ref[set[int]]] = []
+    gc.disable()
+    try:
+        world.get(lambda session: seen.append(weakref.ref(session["tags"])))
+        assert [each() for each in seen] == [None]
+    finally:
+        gc.enable()

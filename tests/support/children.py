@@ -135,6 +135,12 @@ class Child:
                 raise StartError(f"{self.command} not ready after {seconds} s:\n{self.output}")
             time.sleep(0.01)
 
+    def freeze(self) -> None:
+        """Have it do nothing more until SIGCONT. A thread of it that runs on another processor just
+        then may still answer, until the signal gets there: that is waited for."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)
+
     def stop(self) -> None:
         """End it and whatever it started."""
         if self.process.poll() is None:

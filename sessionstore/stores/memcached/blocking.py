@@ -69,17 +69,19 @@ class Link:
         conversation, wire = self._conversation, self._wire
         # A server executes nothing before it has the whole request.
         wire.send(conversation.ask(request, time.time()), until)
-        replies: list[Reply] = []
-        while not replies:
-            data = wire.receive(until)
+        reply: Reply | None = None
+        more = False
+        while reply is None:
+            data = wire.receive(until, more=more)
+            more = True
             self._heard = True
             try:
-                replies.extend(conversation.hear(data))
+                reply = next(conversation.hear(data), None)
             except Malformed as error:
                 raise refused(str(error), self._node, lost=True) from None
         if not conversation.is_over():
             raise refused("the server sent more than the reply", self._node, lost=True)
-        return replies[0]
+        return reply
 
     def close(self) -> None:
         """Close the socket; in a forked child, without ending the parent's connection."""
@@ -130,5 +132,8 @@ class BlockingTransport(Pools[Link]):
         except BaseException:
             pool.drop(link, generation)
             raise
-        (pool.drop if is_broken(reply) else pool.give)(link, generation)
+        if is_broken(reply):
+            pool.drop(link, generation)
+        else:
+            pool.give(link, generation)
         return reply

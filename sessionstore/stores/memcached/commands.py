@@ -16,7 +16,7 @@ from typing import Final
 from sessionstore.core.errors import StoreRefused
 from sessionstore.core.flow import Command, Flow
 from sessionstore.stores.base import Conflict, Deleted, Entry, Exists, Missing, Version
-from sessionstore.stores.memcached.messages import Outcome, Reply, Request, Verb
+from sessionstore.stores.memcached.messages import GET, OK, Outcome, Reply, Request, Verb
 
 NEVER: Final = 2**64 - 1
 """A CAS number that no item has: for versions of another store's. 0 would match every item."""
@@ -26,7 +26,7 @@ _KEY: Final = re.compile(rb"[!-~]{1,250}")
 
 def load(key: bytes, route: object = None) -> Flow[Entry | None]:
     """Get, with the CAS number."""
-    return (yield from Command(Request(Verb.GET, _checked(key)), _entry, key=key, route=route))
+    return (yield from Command(Request(GET, _checked(key)), _entry, key=key, route=route))
 
 
 def create(key: bytes, value: bytes, ttl: float, route: object = None) -> Flow[Version | Exists]:
@@ -85,7 +85,7 @@ def _checked(key: bytes) -> bytes:
 
 
 def _entry(reply: Reply) -> Entry | None:
-    if reply.outcome is Outcome.OK and reply.value is not None:
+    if reply.outcome is OK and reply.value is not None:
         return Entry(reply.value, reply.cas)
     if reply.outcome is Outcome.MISSING:
         return None

@@ -72,6 +72,11 @@ class Outcome(Enum):
     """Something else, at the server or, where a proxy answers, behind it."""
 
 
+GET: Final = Verb.GET
+OK: Final = Outcome.OK
+"""For what is done for every command: Python 3.11 takes 0.1 us to find a member in its Enum."""
+
+
 class Request(NamedTuple):
     """One request.
 
@@ -176,7 +181,6 @@ _ANSWERS: Final = {
 }
 VALUED: Final = frozenset((Verb.GET, Verb.VERSION, Verb.CONFIGURATION, Verb.MECHANISMS))
 STORING: Final = frozenset((Verb.ADD, Verb.REPLACE, Verb.SET))
-_COUNTED: Final = STORING | {Verb.GET}
 
 
 def fits(request: Request, opaque: int, reply: Reply, numbered: frozenset[Verb]) -> bool:
@@ -194,8 +198,10 @@ def fits(request: Request, opaque: int, reply: Reply, numbered: frozenset[Verb])
         return True
     if outcome not in _ANSWERS[verb] or (reply.opaque is None and verb in numbered):
         return False
-    if outcome is not Outcome.OK:
+    if outcome is not OK:
         return outcome is not Outcome.EXISTS or verb is not Verb.DELETE or request.cas != 0
+    if verb is GET:
+        return reply.value is not None and reply.stats is None and reply.cas > 0
     if verb is Verb.CONFIGURATION and reply.stats == {}:
         return True  # the text protocol's "END" alone: there is none
     if (reply.value is not None) != (verb in VALUED):
@@ -203,4 +209,4 @@ def fits(request: Request, opaque: int, reply: Reply, numbered: frozenset[Verb])
     if (reply.stats is not None) != (verb is Verb.STATS):
         return False
     # A server that was started without CAS (-C) says 0: nothing could be compared by that.
-    return verb not in _COUNTED or reply.cas > 0
+    return verb not in STORING or reply.cas > 0

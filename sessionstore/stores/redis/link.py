@@ -151,10 +151,10 @@ class Link:
     def _receive(self, until: float) -> Any:
         """The next reply."""
         reader, wire = self._reader, self._wire
-        reply = take_reply(reader, self._node)
+        reply, more = take_reply(reader, self._node), False
         while reply is NOTHING_YET:
-            reader.feed(wire.receive(until))
-            reply = take_reply(reader, self._node)
+            reader.feed(wire.receive(until, more=more))
+            reply, more = take_reply(reader, self._node), True
         return reply
 
     def discard(self, until: float) -> None:

@@ -34,6 +34,7 @@ from tests.stores.memcached.test_failover import (
     name_of,
     settled,
     until_in,
+    until_known,
     until_left_out,
 )
 from tests.support.children import Child
@@ -156,6 +157,8 @@ def test_restarted_one_after_the_other(servers: Servers) -> None:
     for key in keys:
         carry(store, "sync", store.create(key, record(b"0"), 60))
     carry(other, "sync", other.load(keys[0]))
+    until_known(store)
+    until_known(other)
     for turn, server in enumerate(servers.ring.servers):
         servers.kill(server)
         until_left_out(store, server)

@@ -95,7 +95,7 @@ def key_at(store: MemcachedStore, name: str) -> bytes:
 
 
 def freeze(server: MemcachedServer) -> None:
-    server.child.process.send_signal(signal.SIGSTOP)
+    server.child.freeze()
 
 
 def wake(server: MemcachedServer) -> None:
@@ -113,6 +113,14 @@ def error_of(store: MemcachedStore, server: MemcachedServer) -> str | None:
     health = {node.node: node for node in store.health()}[name_of(server)]
     assert health.available is (health.error is None)
     return health.error
+
+
+def until_known(store: MemcachedStore) -> None:
+    """Until it knows when each server was started. Of one that it misses before that, it says the
+    latest that it can have been: restarted within a second of that, it would be kept out."""
+    membership = store._membership
+    assert membership is not None
+    until(lambda: all(seen.note is not None for seen in membership._seen.values()))
 
 
 def until_left_out(store: MemcachedStore, server: MemcachedServer) -> None:

@@ -102,7 +102,7 @@ def test_a_frozen_server_costs_its_deadline_only_until_that_is_known(
     frozen = three.servers[0]
     name = frozen.url.removeprefix("memcached://")
     lost = by_node(store, entries)[name]
-    frozen.child.process.send_signal(signal.SIGSTOP)
+    frozen.child.freeze()
     try:
         deadline = time.monotonic() + 20
         while not any(node.node == name and not node.available for node in store.health()):

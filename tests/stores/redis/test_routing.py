@@ -31,6 +31,7 @@ from sessionstore.stores.redis.routing import (
     Routing,
 )
 from sessionstore.stores.redis.topology import Node, Topology
+from sessionstore.stores.servers.routing import Tried
 
 TIMEOUT = 1.0
 KEY = b"session:s:h"
@@ -76,8 +77,17 @@ class Servers(Topology):
 Answer = Any | Callable[[Exchange], Any]
 
 
+@pytest.fixture(params=["by the flow", "directly"], autouse=True)
+def _first_attempt(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever makes the first attempt, the outcome is the same."""
+    monkeypatch.setattr(World, "direct", request.param == "directly")
+
+
 class World:
     """Carries commands over a topology whose nodes answer what a test says, in order."""
+
+    direct = False
+    """Whether first attempts are made as transports make them."""
 
     def __init__(self, topology: Topology, *answers: Answer, replicas: bool = False) -> None:
         self.now = 1000.0
@@ -89,7 +99,20 @@ class World:
         )
 
     def carry(self, command: Command[Any], pinned: Node | None = None) -> Any:
-        return run(self.routing.carry(command, self.now + TIMEOUT, pinned), self._do)
+        deadline = self.now + TIMEOUT
+        first = self._first(command) if self.direct and pinned is None else None
+        return run(self.routing.carry(command, deadline, pinned, first), self._do)
+
+    def _first(self, command: Command[Any]) -> Tried | None:
+        node = self.routing.direct(command)
+        if node is None:
+            return None
+        until = self.now + self.routing.limit
+        try:
+            exchange = Exchange(node, (self.routing.request(command),), until)
+            return Tried(node, self._do(Command(exchange)))
+        except Failure as failure:
+            return Tried(node, failure)
 
     def _do(self, step: Command[Any]) -> Any:
         request = step.request
@@ -118,6 +141,35 @@ def silence(request: Exchange) -> Failure:
 
 def refusal(request: Exchange) -> Failure:
     return unavailable("cannot connect", request.node.name)
+
+
+# -- what needs no flow --
+
+
+def test_a_command_to_a_server_that_is_well_needs_no_flow() -> None:
+    primary = node("a")
+    routing = World(Servers(primary)).routing
+    assert routing.direct(GET) is routing.direct(SET) is primary
+    assert routing.request(GET) == pack(("GET", KEY))
+
+
+@pytest.mark.parametrize("command", [READ, DURABLE])
+def test_where_there_is_a_choice_the_flow_makes_it(command: Command[Any]) -> None:
+    assert World(Servers(node("a"))).routing.direct(command) is None
+
+
+def test_a_write_that_is_to_be_remembered_is_the_flows() -> None:
+    world = World(Servers(node("a"), [node("b", "replica")]), replicas=True)
+    assert world.routing.direct(SET) is None
+    assert world.routing.direct(GET) is not None
+
+
+def test_without_a_server_or_a_well_one_it_is_the_flows() -> None:
+    servers = Servers(None)
+    assert World(servers).routing.direct(GET) is None
+    servers.primary = node("a")
+    servers.primary.breaker.is_open = True
+    assert World(servers).routing.direct(GET) is None
 
 
 # -- one primary --

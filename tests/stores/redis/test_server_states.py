@@ -163,7 +163,7 @@ def is_busy(client: redis.Redis) -> bool:
 
 @BOTH
 def test_a_frozen_server(store: Store, server: RedisServer, key: bytes, how: str) -> None:
-    server.child.process.send_signal(signal.SIGSTOP)
+    server.child.freeze()
     try:
         with Stopwatch(TIMEOUT), pytest.raises(StoreUnavailable):
             carry(store, how, store.load(key))

@@ -127,6 +127,26 @@ async def test_an_impatient_caller_does_not_cost_the_others_their_connection(
     assert proxy.accepted == 1
 
 
+async def test_each_waits_until_its_own_deadline(patient: RedisStore, proxy: FaultProxy) -> None:
+    """Though one timer is kept for all of them: an earlier deadline may come later."""
+    [key] = await filled(patient, 1)
+    proxy.fault = "swallowed"
+    long = asyncio.create_task(do(patient, patient.load(key), 7))
+    await asyncio.sleep(0)
+
+    async def waits(seconds: float) -> float:
+        start = time.monotonic()
+        with pytest.raises(StoreUnavailable, match="no reply in time"):
+            await do(patient, patient.load(key), seconds)
+        return time.monotonic() - start
+
+    short = (0.15, 0.05, 0.1)
+    for seconds, waited in zip(short, await asyncio.gather(*map(waits, short)), strict=True):
+        assert seconds <= waited < 5
+    assert not long.done()
+    long.cancel()
+
+
 async def test_a_lost_connection_fails_all_who_wait(store: RedisStore, proxy: FaultProxy) -> None:
     keys = await filled(store, 20)
     proxy.fault = "swallowed"

@@ -131,3 +131,19 @@ def expired_server(directory: Path) -> Iterator[str]:
     authority.issue_cert("localhost", not_after=yesterday).configure_cert(server)
     with listening(server) as port:
         yield f"rediss://localhost:{port}?ca={quote(str(directory / 'ca.pem'))}"
+
+
+@BOTH
+def test_more_than_the_socket_gives_at_once(
+    redis_tls_server: RedisServer, prefix: str, how: str
+) -> None:
+    """What TLS has decrypted and not handed out yet, no socket becomes readable for."""
+    store = open_store(redis_tls_server.url, prefix=prefix, timeout=10)
+    key = store.key("h")
+    for size in (16_300, 32_768, 200_000):
+        stored = value(size, bytes(size))
+        carry(store, how, store.create(key, stored, 60))
+        entry = carry(store, how, store.load(key))
+        assert entry.value == stored
+        carry(store, how, store.delete(key))
+    store.close()
