@@ -22,8 +22,8 @@ from tests.support.redis_topologies import (
 # time, so that a red build is about the change that it is shown on.
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
-# By --hypothesis-profile=long: 10 times as many, and others each time.
-hypothesis.settings.register_profile("long", deadline=None, max_examples=1000)
+# By --hypothesis-profile=long: 4 times as many, and others each time.
+hypothesis.settings.register_profile("long", deadline=None, max_examples=400)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 

@@ -52,7 +52,7 @@ WHY: Final = (
         "own CPU",
         "The session layer's own CPU",
         "Between two batches of one site all the others have had the processor, so its caches are"
-        " cold: the same code takes about a third in a loop of its own. It is many small functions,"
+        " cold: in a loop of its own the same code takes far less. It is many small functions,"
         " each once, of which none stands out (*Where the time goes*). Fewer and longer functions"
         " would save some of it, and a compiled core most.",
     ),

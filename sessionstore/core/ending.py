@@ -48,6 +48,7 @@ class Ending:
 
     def _delete_ours(self, state: State) -> Flow[bool]:
         """Delete whatever this session has become, unless somebody has logged in or out of it."""
+        # It is loaded.
         assert state.record is not None and state.version is not None and state.token is not None  # noqa: S101
         key = self._verbs.key(state.token.handle)
         epoch, version, conflict = state.record.epoch, state.version, False

@@ -114,7 +114,7 @@ def _restore_markup(data: bytes) -> str:
     try:
         from markupsafe import Markup
     except ImportError:
-        pass
+        pass  # then Django's own, or a plain one of ours
     else:
         return Markup(data.decode())  # noqa: S704 (it was Markup, and the record is authenticated)
     django = sys.modules.get("django.utils.safestring")

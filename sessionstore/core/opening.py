@@ -76,7 +76,7 @@ class Opening:
         try:
             found = self._decode(entry, state.token)
         except RecordUnreadable:
-            return False
+            return False  # the primary's is looked at, and that one's error is told
         return not is_over(found, now) and holds_current_secret(state, found)
 
     def _decode(self, entry: Entry, token: Token) -> Record:

@@ -230,11 +230,11 @@ class Session(dict[str, Any], SessionFacts):
         self._read()
         return dict.keys(self)
 
-    def values(self) -> ValuesView[Any]:  # type: ignore[override]
+    def values(self) -> ValuesView[Any]:  # type: ignore[override]  # the same
         self._read()
         return dict.values(self)
 
-    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]
+    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]  # the same
         self._read()
         return dict.items(self)
 
@@ -264,7 +264,7 @@ class Session(dict[str, Any], SessionFacts):
             self.state.mark_modified()
         dict.__delitem__(self, name)
 
-    def __ior__(self, other: Any) -> Session:  # type: ignore[override]
+    def __ior__(self, other: Any) -> Session:  # type: ignore[override]  # whatever update() takes
         self.update(other)
         return self
 

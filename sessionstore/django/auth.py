@@ -58,7 +58,7 @@ class SubjectBackend(ModelBackend):
         try:
             return self._accept(users.get(**{self.field: subject}))
         except (users.model.DoesNotExist, ValueError, ValidationError):
-            return None
+            return None  # nobody's, or no id of this model's: then nobody is logged in
 
     async def afind(self, subject: str) -> Any:
         """:meth:`find` for asyncio."""
@@ -66,7 +66,7 @@ class SubjectBackend(ModelBackend):
         try:
             return self._accept(await users.aget(**{self.field: subject}))
         except (users.model.DoesNotExist, ValueError, ValidationError):
-            return None
+            return None  # nobody's, or no id of this model's: then nobody is logged in
 
     def _accept(self, user: Any) -> Any:
         return user if self.user_can_authenticate(user) else None
@@ -92,7 +92,7 @@ class SubjectMiddleware(AuthenticationMiddleware):
 
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)
-        request.user = SimpleLazyObject(lambda: self._get_user(request))  # type: ignore[assignment]
+        request.user = SimpleLazyObject(lambda: self._get_user(request))  # type: ignore[assignment]  # as Django's own
         request.auser = partial(self._aget_user, request)
 
     # Cached where contrib.auth's own middleware does, so that the two agree.

@@ -34,7 +34,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def _alters_data(method: F) -> F:
     """A template that names this method does not call it."""
-    method.alters_data = True  # type: ignore[attr-defined]
+    method.alters_data = True  # type: ignore[attr-defined]  # Django's protocol for templates
     return method
 
 
@@ -304,7 +304,7 @@ class SessionStore(SessionFacts, SessionFlows):
         await super().aset(key, value)
         self._opened().assigned.add(key)
 
-    def update(self, dict_: Any) -> None:  # type: ignore[override]
+    def update(self, dict_: Any) -> None:  # type: ignore[override]  # pairs as well
         new = dict(dict_)
         super().update(new)
         self._opened().assigned.update(new)

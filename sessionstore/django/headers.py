@@ -111,6 +111,7 @@ def to_response(answer: Answer) -> HttpResponse:
 class _PartitionedMorsel(Morsel[str]):
     """A cookie that knows the attribute Partitioned, as ``http.cookies`` does from Python 3.14."""
 
+    # What http.cookies keeps for itself, and changes in no release from 3.11 to 3.13.
     _reserved = {**Morsel._reserved, "partitioned": "Partitioned"}  # type: ignore[attr-defined]  # noqa: RUF012
     _flags = Morsel._flags | {"partitioned"}  # type: ignore[attr-defined]
 

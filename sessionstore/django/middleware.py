@@ -56,6 +56,7 @@ class SessionMiddleware(middleware.SessionMiddleware):
         answer = answer_to(exception) if isinstance(exception, SessionError) else None
         return None if answer is None else headers.to_response(answer)
 
+    # Django's stubs want its HttpResponse; a streaming one comes here as well.
     def process_response(  # type: ignore[override]
         self, request: HttpRequest, response: HttpResponseBase
     ) -> HttpResponseBase:

@@ -41,11 +41,12 @@ def install(app: Flask) -> None:
             return app.finalize_request(_ask_handlers(app, e), from_error_handler=True)
         return earlier(e) if earlier is not None else type(app).handle_exception(app, e)
 
+    # Flask has no hook for an exception that leaves the error handlers.
     app.handle_exception = handle_exception  # type: ignore[method-assign]
 
 
 def _this_app() -> Flask:
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # Werkzeug's proxy is untyped
     return app
 
 

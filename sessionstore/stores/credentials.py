@@ -136,7 +136,7 @@ class Credentials:
     def login(self, credential: Credential) -> Login:
         """What to keep beside a connection that has just logged in."""
         # Spread, so that connections opened together do not all log in again together.
-        renew = self._renew * random.uniform(0.9, 1)  # noqa: S311
+        renew = self._renew * random.uniform(0.9, 1)  # noqa: S311 (jitter)
         return Login(credential, time.monotonic() + renew)
 
     def is_due(self, login: Login, now: float) -> bool:
@@ -148,7 +148,7 @@ class Credentials:
     def _changed(self, login: Login, now: float) -> bool:
         if now >= self._look_at:
             self._look_at = now + (self._watch or 0)
-            with suppress(StoreError):
+            with suppress(StoreError):  # the log-in holds; connecting will say what is wrong
                 self.ask()
         return login.credential != self._latest
 

@@ -92,7 +92,7 @@ def _secure(sock: socket.socket, context: ssl.SSLContext, host: str, until: floa
 
 
 def _resolve(endpoint: Address, until: float) -> list[tuple[int, _Address]]:
-    with suppress(ValueError):
+    with suppress(ValueError):  # it is a name
         version = ipaddress.ip_address(endpoint.host).version
         family = socket.AF_INET if version == 4 else socket.AF_INET6
         return [(family, (endpoint.host, endpoint.port))]
@@ -186,6 +186,6 @@ def tls_context(scheme: str, ca: str | None, cert: str | None, key: str | None) 
 
 def shut_down(sock: socket.socket) -> None:
     """From another thread: end what is being received and sent; the socket is still open."""
-    with suppress(OSError):
+    with suppress(OSError):  # it has ended already
         # Not SSLSocket's own, which would have a reader go on in plain text.
         socket.socket.shutdown(sock, socket.SHUT_RDWR)

@@ -63,7 +63,7 @@ class Wire:
             self._reads_first = True  # TLS has something to learn before it goes on
             return 0
         except _NOT_YET:
-            return 0
+            return 0  # there is no room: waited for by whoever called
 
     def _send_rest(self, rest: memoryview, until: float) -> None:
         while rest:

@@ -125,7 +125,7 @@ class FaultProxy(Conditions):
             if self.fault == "black_hole":
                 time.sleep(0.01)
                 continue
-            with suppress(TimeoutError):
+            with suppress(TimeoutError):  # nobody came; whether to stop is looked at again
                 client, _ = self._listener.accept()
                 self.accepted += 1
                 link = Link(self, client, self._upstream, self._links.discard)

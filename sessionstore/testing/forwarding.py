@@ -344,7 +344,7 @@ def connect(upstream: Path | tuple[str, int]) -> socket.socket:
 
 def reset(sock: socket.socket) -> None:
     """Close with RST and not FIN."""
-    with suppress(OSError):
+    with suppress(OSError):  # the other side was faster
         # Lingering for 0 seconds; tcp(7), RFC 9293 section 3.10.4 (ABORT).
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()

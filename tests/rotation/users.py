@@ -129,6 +129,13 @@ class Load:
             )
         )
 
+    def wait_for_a_logout(self) -> None:
+        """Wait until somebody is logged out, whatever else goes wrong before: a write may be
+        refused first, whose record is under a key that is not known there."""
+        deadline = time.monotonic() + PATIENCE
+        while not self.logged_out and time.monotonic() < deadline:
+            time.sleep(0.005)
+
     def wait_until(self, reached: Callable[[], bool]) -> None:
         """Wait while the users go on; the first who is logged out ends it."""
         deadline = time.monotonic() + PATIENCE

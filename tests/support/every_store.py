@@ -5,8 +5,9 @@ A new store is covered by another function in ``STORES``.
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,12 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import pytest
+from redis.crc import key_slot
 
 from sessionstore.core.flow import Flow, run
 from sessionstore.core.verbs import REVISION
 from sessionstore.stores.base import Store
+from sessionstore.stores.redis.cluster import SLOTS
 from sessionstore.stores.url import open_store
 from tests.support.memcached_servers import MemcachedRing, MemcachedServer
 from tests.support.redis_topologies import RedisCluster, SentinelGroup
@@ -34,6 +37,7 @@ class AnyStore:
     :param url: without options that the test may give
     :param upstreams: each server's Unix socket or address, for a proxy in front of it
     :param through: the URL of those proxies' ``host:port``
+    :param shards: among how many servers keys are shared out by Redis Cluster's slots, evenly
     """
 
     name: str
@@ -41,6 +45,7 @@ class AnyStore:
     prefix: str
     upstreams: tuple[Path | tuple[str, int], ...] = ()
     through: Callable[[Sequence[str]], str] | None = None
+    shards: int = 1
 
     @property
     def is_shared(self) -> bool:
@@ -54,24 +59,36 @@ class AnyStore:
         """A store, closed afterwards.
 
         :param url: another one to the same server, through a proxy
-        :param warm: whether the server has met every verb before, so that its table is there and
+        :param warm: whether each server has met every verb before, so that its table is there and
             its scripts are known
         """
         options = {"prefix": self.prefix, "timeout": PATIENCE, **options}
         store = open_store(url or self.url, **options)
         try:
             if warm:
-                run(
-                    _every_verb(store),
-                    lambda command: store.execute(command, time.monotonic() + PATIENCE),
-                )
+                for key in _one_on_each(store, self.shards):
+                    run(
+                        _every_verb(store, key),
+                        lambda command: store.execute(command, time.monotonic() + PATIENCE),
+                    )
             yield store
         finally:
             store.close()
 
 
-def _every_verb(store: Store) -> Flow[None]:
-    key, value = store.key("warm"), b"\x01" + bytes(12)
+def _one_on_each(store: Store, shards: int) -> Iterable[bytes]:
+    """A key for each shard: what one server has met, another has not."""
+    found: dict[int, bytes] = {}
+    for number in itertools.count():
+        key = store.key(f"warm-{number}")
+        found.setdefault(key_slot(key) * shards // SLOTS, key)
+        if len(found) == shards:
+            break
+    return found.values()
+
+
+def _every_verb(store: Store, key: bytes) -> Flow[None]:
+    value = b"\x01" + bytes(12)
     yield from store.delete(key)
     yield from store.create(key, value, 60)
     yield from store.replace(key, value, 60, value[REVISION])
@@ -124,7 +141,7 @@ def _sentinel(request: pytest.FixtureRequest, prefix: str) -> AnyStore:
 
 def _cluster(request: pytest.FixtureRequest, prefix: str) -> AnyStore:
     cluster: RedisCluster = request.getfixturevalue("redis_cluster")
-    return AnyStore("cluster", cluster.url, prefix)
+    return AnyStore("cluster", cluster.url, prefix, shards=3)
 
 
 def _memcached(request: pytest.FixtureRequest, prefix: str) -> AnyStore:

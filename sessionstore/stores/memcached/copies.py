@@ -45,7 +45,8 @@ def create(key: bytes, value: bytes, ttl: float) -> Flow[Version | Exists]:
         return Exists()
     held = Held.at(home, stored)
     if copy is not None:
-        # Nobody else knows of it yet, so there is nothing to look at before.
+        # Nobody else knows of it yet, so there is nothing to look at before. If it fails, or the
+        # outcome is unknown, it is looked at below.
         with suppress(StoreError):
             added = yield from commands.create(key, stored.copied(), ttl, copy)
             if not isinstance(added, Exists):
@@ -81,8 +82,8 @@ def delete(key: bytes, version: Version | None) -> Flow[Deleted | Conflict | Mis
 
     :raises OutcomeUnknown: it is at home, and perhaps not where the copy is
     """
-    places: Places = yield from Command(Look.PLACES, key=key, write=True)
     for _ in range(TRIES):
+        places: Places = yield from Command(Look.PLACES, key=key, write=True)
         held = version
         if not isinstance(held, Held):
             entry = yield from found(key, write=True)
@@ -132,6 +133,7 @@ def _added(key: bytes, item: Item, ttl: float, node: Node) -> Flow[Item | None]:
                 return None
             if there is None:
                 continue
+            item = item._replace(term=there.next_generation)
             result = yield from commands.replace(key, item.pack(), ttl, there.cas, node)
         if isinstance(result, int):
             return item._replace(cas=result)
@@ -187,20 +189,32 @@ def _is_copied(key: bytes, held: Held, ttl: float, node: Node | None, result: ob
 
 
 def _barred(key: bytes, places: Places) -> Flow[bool]:
-    """Have a tombstone where nothing is: what a slow writer still holds must not come back after
+    """Have a tombstone wherever it may be: what a slow writer still holds must not come back after
     a logout that found nothing. False: somebody was faster, and it has to be looked at again."""
-    stone = Item(Kind.GONE, 0, 0, 0, 0, b"").pack()
     for node in places.all:
         try:
-            result = yield from commands.create(key, stone, TOMBSTONE_SECONDS, node)
-            if isinstance(result, Exists):
-                there = yield from look_at(key, node)
-                if there is None or there.kind is not Kind.GONE:
-                    return False
+            if not (yield from _is_barred(key, node, places.now)):
+                return False
         except StoreError:
             if node in places.look:
                 raise
     return True
+
+
+def _is_barred(key: bytes, node: Node, now: float) -> Flow[bool]:
+    stone = Item(Kind.GONE, 0, 0, 0, 0, b"")
+    added = yield from commands.create(key, stone.pack(), TOMBSTONE_SECONDS, node)
+    if not isinstance(added, Exists):
+        return True
+    there = yield from look_at(key, node)
+    if there is None or there.kind is Kind.GONE:
+        return there is not None
+    if there.kind is Kind.HOME or there.ends > now:
+        return False
+    # A copy that has ended is there still where the server's clock is behind, and no takeover.
+    over = there.buried()
+    result = yield from commands.replace(key, over, TOMBSTONE_SECONDS, there.cas, node)
+    return not isinstance(result, Conflict | Missing)
 
 
 def _shortfall(text: str, result: object) -> NotReplicated:

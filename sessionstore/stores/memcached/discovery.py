@@ -217,7 +217,7 @@ class _Watch(Watcher):
             else:
                 seconds = min(self._poll, FIRST_RETRY * 2 ** min(failures, 20))
                 failures += 1
-            seconds *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
+            seconds *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 (jitter)
             least = min(seconds, LEAST_PAUSE)
             self.rest(least)
             self.wait(seconds - least)

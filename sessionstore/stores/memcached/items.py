@@ -31,7 +31,8 @@ class Kind(enum.Enum):
 class Item(NamedTuple):
     """What is stored on one server.
 
-    :param term: how often a copy has become the home; a number counts within its term
+    :param term: how often a copy has become the home; a number counts within its term. Its upper
+        half is the key's generation: how often the key was used again after a tombstone
     :param number: of the session's write that this is
     :param copy: a home's: the mark of the server that the copy is on; 0: there is none
     :param ends: seconds since 1970
@@ -55,6 +56,16 @@ class Item(NamedTuple):
     def next_term(self) -> int:
         """Of the home that its copy becomes."""
         return min(self.term + 1, _MOST)
+
+    @property
+    def generation(self) -> int:
+        """What a tombstone ends: the items of its own generation, and of those before."""
+        return self.term >> 16
+
+    @property
+    def next_generation(self) -> int:
+        """The first term of a session that is made where this is a tombstone."""
+        return min(self.generation + 1 << 16, _MOST)
 
     @property
     def next_number(self) -> int:

@@ -94,5 +94,5 @@ def _address(text: str) -> str:
         if _ADDRESS.fullmatch(text):
             return str(ipaddress.ip_address(text))
     except ValueError:
-        pass
+        pass  # in our words
     raise ValueError("not an address")

@@ -76,7 +76,7 @@ class Routing(servers.Routing[Node, Topology]):
             if membership is not None:
                 membership.check(node)
         except Failure:
-            return None
+            return None  # `carry` meets the same, and knows what to do about it
         return node
 
     def request(self, command: Command[Any]) -> Any:
@@ -161,7 +161,7 @@ class Routing(servers.Routing[Node, Topology]):
         membership = self.membership
         assert membership is not None  # noqa: S101 (or nobody would ask)
         if membership.is_current():
-            with suppress(Failure):
+            with suppress(Failure):  # told below, once there is no time left for it to change
                 return membership.places(command.key)
         attempts = Attempts(deadline, self.limit, write=False, node=self.topology.name)
         while True:

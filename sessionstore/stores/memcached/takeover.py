@@ -37,8 +37,9 @@ def found(key: bytes, *, write: bool) -> Flow[Entry | None]:
                 if item is None:
                     continue
                 if item.kind is Kind.GONE:
-                    yield from _finish(key, node, item, places)
-                    return None
+                    if (yield from _is_finished(key, node, item, places)):
+                        return None
+                    continue
                 if item.kind is Kind.HOME:
                     return Entry(item.record, Held.at(node, item))
                 copies.append((node, item))
@@ -53,19 +54,33 @@ def found(key: bytes, *, write: bool) -> Flow[Entry | None]:
     raise StoreUnavailable("its copies change all the time")
 
 
-def _finish(key: bytes, at: Node, stone: Item, places: Places) -> Flow[None]:
-    """Whoever destroyed it may have got no further than this."""
+def _is_finished(key: bytes, at: Node, stone: Item, places: Places) -> Flow[bool]:
+    """Whoever destroyed it may have got no further than this. False: the key is used again."""
     copy = marked(stone.copy, places)
     for node in places.all:
         if node is at:
             continue
         try:
-            there = yield from look_at(key, node)
-            if there is not None and there.kind is not Kind.GONE:
-                yield from commands.put(key, stone.pack(), TOMBSTONE_SECONDS, node)
+            if not (yield from _is_buried(key, node, stone)):
+                return False
         except StoreError:
             if node is copy or node in places.look:
                 raise
+    return True
+
+
+def _is_buried(key: bytes, node: Node, stone: Item) -> Flow[bool]:
+    """Have it destroyed there as well."""
+    for _ in range(TRIES):
+        there = yield from look_at(key, node)
+        if there is None or there.kind is Kind.GONE:
+            return True
+        if there.generation > stone.generation:
+            return False
+        result = yield from commands.replace(key, stone.pack(), TOMBSTONE_SECONDS, there.cas, node)
+        if not isinstance(result, Conflict | Missing):
+            return True
+    raise StoreUnavailable("it changes all the time", node=node.name)
 
 
 def _taken_over(key: bytes, node: Node, copy: Item, places: Places) -> Flow[Entry | None]:
@@ -93,9 +108,9 @@ def _is_alone(key: bytes, node: Node, copy: Item, places: Places) -> Flow[bool]:
             before = False
             continue
         there = yield from look_at(key, other)
-        if there is None:
+        if there is None or (there.kind is Kind.GONE and there.generation < copy.generation):
             continue
-        if there.kind in {Kind.HOME, Kind.GONE}:
+        if there.kind is not Kind.COPY:
             return False
         # Of two that are alike one must give way, or each would be deleted for the other.
         if there.rank > copy.rank or (there.rank == copy.rank and before):

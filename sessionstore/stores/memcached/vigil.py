@@ -149,7 +149,7 @@ class _Vigil(Watcher):
                 if time.monotonic() - began < self._pace.look + LATENESS:
                     self.owner().membership.missed(self._node, began, silent=silent)
             # Spread, so that processes that were started together do not all ask together.
-            self.wait(self._pace.pause * random.uniform(0.8, 1))  # noqa: S311
+            self.wait(self._pace.pause * random.uniform(0.8, 1))  # noqa: S311 (jitter)
 
     def _look(self, began: float) -> None:
         until = began + self._pace.look
@@ -179,7 +179,7 @@ class _Vigil(Watcher):
     def _drop(self) -> None:
         link, self._link = self._link, None
         if link is not None:
-            with suppress(OSError):
+            with suppress(OSError):  # it is gone either way
                 link.close()
 
     def forget(self) -> None:

@@ -124,6 +124,6 @@ class RedisLine(Line[RedisChannel]):
             if not isinstance(reply, ReplyError):
                 channel.login = credentials.login(credential)
         except Failure:
-            pass
+            pass  # the old log-in holds, or the next command says that it does not
         finally:
             self._renewing = False

@@ -78,7 +78,7 @@ class Routing(servers.Routing[Node, Topology]):
         try:
             node = self.topology.primary_for(command.key)
         except Failure:
-            return None
+            return None  # `carry` meets the same, and knows what to do about it
         return None if node is None or node.breaker.is_open else node
 
     def request(self, command: Command[Any]) -> bytes:

@@ -256,7 +256,7 @@ class _Watch(Watcher):
     def forget(self) -> None:
         super().forget()
         for link in self._links:
-            with suppress(OSError):
+            with suppress(OSError):  # it is gone either way
                 link.close()
 
 

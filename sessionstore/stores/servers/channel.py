@@ -161,7 +161,7 @@ class Channel(asyncio.Protocol, ABC):
         taking the socket out of the epoll set would take it out of the parent's as well.
         """
         self.usable = False
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError):  # it was closed already
             number = self._transport.get_extra_info("socket").fileno()
             if number >= 0:
                 null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)

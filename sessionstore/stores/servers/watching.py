@@ -58,7 +58,7 @@ class Watcher(ABC):
         """For ever, or until :class:`Stopped`."""
 
     def _run(self) -> None:
-        with contextlib.suppress(Stopped):
+        with contextlib.suppress(Stopped):  # its only way to end
             while True:
                 try:
                     self.work()

@@ -83,7 +83,7 @@ class SqlStore(Store):
                 run(self._statements.create_table(), lambda ddl: self.execute(ddl, deadline))
                 continue
             except Failure as failure:
-                pause = attempts.failed(failure, time.monotonic(), random.random())  # noqa: S311
+                pause = attempts.failed(failure, time.monotonic(), random.random())  # noqa: S311 (jitter)
             time.sleep(pause)
 
     async def aexecute(self, command: Command[Any], deadline: float) -> Any:
@@ -98,7 +98,7 @@ class SqlStore(Store):
                 await arun(ddl, lambda command: self.aexecute(command, deadline))
                 continue
             except Failure as failure:
-                pause = attempts.failed(failure, time.monotonic(), random.random())  # noqa: S311
+                pause = attempts.failed(failure, time.monotonic(), random.random())  # noqa: S311 (jitter)
             await asyncio.sleep(pause)
 
     def _attempts(self, command: Command[Any], deadline: float) -> Attempts:

@@ -126,7 +126,8 @@ class World(Cluster):
             return
         node: Any = command.route
         if not task.sent:
-            if task.process.state(node) not in IN_USE and not self.bare:
+            confirms = self.bare and task.adds
+            if task.process.state(node) not in IN_USE and not confirms:
                 self._throw(task, StoreUnavailable(f"{node.name} is left out"))
             else:
                 task.sent = True

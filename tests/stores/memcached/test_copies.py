@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -149,6 +150,34 @@ def test_the_home_is_lost_and_comes_back_empty(servers: Servers, how: str) -> No
     assert copy.kind is Kind.COPY
 
 
+def test_a_logout_that_finds_nothing_bars_what_a_slow_save_still_holds(servers: Servers) -> None:
+    """Both items were evicted, and a save that had written its home would make a copy."""
+    store = servers.open()
+    key = new_key(store)
+    assert isinstance(carry(store, "sync", store.delete(key)), Missing)
+    found = [servers.item(server, key) for server in servers.order(store, key)]
+    assert [item.kind for item in found if item is not None] == [Kind.GONE] * 3
+
+
+@BOTH
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_copy_that_has_ended_does_not_stand_in_the_way_of_a_logout(
+    servers: Servers, how: str, place: int
+) -> None:
+    """Its server still has it, because that one's clock is behind."""
+    store = servers.open()
+    key = new_key(store)
+    server = servers.order(store, key)[place]
+    alone = memcached(server.url, prefix=servers.prefix)
+    ended = Item(Kind.COPY, 0, 1, 0, int(time.time()) - 1, record(b"0"))
+    carry(alone, "sync", alone.create(key, ended.pack(), 60))
+    alone.close()
+    assert carry(store, how, store.load(key)) is None
+    assert carry(store, how, store.delete(key, 1)) == Missing()
+    assert carry(store, how, store.delete(key)) == Missing()
+    assert carry(store, how, store.load(key)) is None
+
+
 @pytest.mark.once
 def test_restarted_one_after_the_other(servers: Servers) -> None:
     """With every session rewritten in between, nobody is logged out."""
@@ -258,6 +287,7 @@ def test_the_copys_server_is_dead(servers: Servers, how: str) -> None:
     store = servers.open(failover_after=60, timeout=0.5)
     key = new_key(store)
     copy = servers.order(store, key)[1]
+    settled(store, how, partial(store.load, key))  # the servers are known
     version = carry(store, how, store.create(key, record(b"0"), 60))
     servers.kill(copy)
     with pytest.raises(NotReplicated, match="the copy was not written") as caught:
@@ -276,6 +306,7 @@ def test_what_a_session_manager_makes_of_that(servers: Servers) -> None:
     store, reports = servers.open(failover_after=60, timeout=0.5), list[str]()
     config = SessionConfig(secret_key="k" * 32)
     manager = SessionManager(store, config, on_report=lambda what, _: reports.append(what))
+    settled(store, "sync", partial(store.load, new_key(store)))  # the servers are known
     session = manager.open(None)
     session["a"] = 1
     cookie = manager.commit(session)

@@ -84,11 +84,16 @@ class Choices:
 
 
 VERBS = ("replace", "load", "replace", "replace", "load", "replace", "replace", "end", "delete")
+VERBS_OF_ONE_KEY = ("create", "load", "delete", "create", "load", "replace", "end", "load")
 LOSSES = ("evict", "restart", "evict", "kill", "restart", "freeze")
 
 
 def _usual(world: World) -> None:
     return
+
+
+def _unused(world: World) -> None:
+    """The key is new, and used again and again. Sessions do not do that: their keys are random."""
 
 
 def _moved(world: World) -> None:
@@ -179,20 +184,22 @@ def simulate(
     """
     choose = Choices(choices)
     world = World(choose, **options)
-    world.start("create")
-    world.finish()
+    if situation is not _unused:
+        world.start("create")
+        world.finish()
     (situation or SITUATIONS[choose(len(SITUATIONS))])(world)
+    events = EVENTS_OF_ONE_KEY if situation is _unused else EVENTS
     left = 60
     while left and not choose.is_over:
         left -= world.gone  # from then on there is little to see
-        _one_thing(world, choose)
+        _one_thing(world, choose, events)
     world.last_looks()
     return world
 
 
-def _one_thing(world: World, choose: Choices) -> None:
-    what = choose(sum(weight for weight, _ in EVENTS))
-    for weight, event in EVENTS:
+def _one_thing(world: World, choose: Choices, events: Events) -> None:
+    what = choose(sum(weight for weight, _ in events))
+    for weight, event in events:
         if what < weight:
             event(world, choose)
             return
@@ -212,6 +219,11 @@ def _goes_on(world: World, choose: Choices) -> None:
 def _begins(world: World, choose: Choices) -> None:
     if len(world.tasks) < 4:
         world.start(_some(choose, VERBS))
+
+
+def _begins_anew(world: World, choose: Choices) -> None:
+    if len(world.tasks) < 4:
+        world.start(_some(choose, VERBS_OF_ONE_KEY))
 
 
 def _is_noticed(world: World, choose: Choices) -> None:
@@ -235,7 +247,8 @@ def _is_abandoned(world: World, choose: Choices) -> None:
         world.abandon(_some(choose, world.tasks))
 
 
-EVENTS: tuple[tuple[int, Callable[[World, Choices], None]], ...] = (
+Events = Sequence[tuple[int, Callable[[World, Choices], None]]]
+EVENTS: Events = (
     (32, _goes_on),
     (12, _begins),
     (6, _is_noticed),
@@ -246,6 +259,15 @@ EVENTS: tuple[tuple[int, Callable[[World, Choices], None]], ...] = (
     (1, lambda world, choose: world.arrive()),
     (1, _is_abandoned),
     (1, lambda world, choose: world.doubt(_some(choose, world.processes), world.nodes[choose(2)])),
+)
+
+# No server is lost: what had the key before must then leave no trace at all.
+EVENTS_OF_ONE_KEY: Events = (
+    (32, _goes_on),
+    (12, _begins_anew),
+    (3, _is_not_answered),
+    (1, lambda world, choose: world.arrive()),
+    (1, _is_abandoned),
 )
 
 
@@ -269,6 +291,13 @@ def test_whatever_happens_in_whatever_order(choices: bytes) -> None:
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 def test_with_other_numbers(choices: bytes, servers: int, processes: int) -> None:
     check(simulate(choices, _moved, servers=servers, processes=processes))
+
+
+@pytest.mark.once
+@given(choices=st.binary(min_size=60, max_size=500))
+@settings(max_examples=800, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_key_that_is_used_again(choices: bytes) -> None:
+    check(simulate(choices, _unused))
 
 
 # -- that it can fail --
@@ -296,7 +325,8 @@ BUGS: dict[str, tuple[Callable[[World], None], list[Patch]]] = {
         [(copies, "TOMBSTONE_SECONDS", 0.0), (takeover, "TOMBSTONE_SECONDS", 0.0)],
     ),
     "a tombstone at home alone": (_usual, [(copies, "_entombed", _instead(None))]),
-    "what was half destroyed stays so": (_usual, [(takeover, "_finish", _instead(None))]),
+    "a tombstone ends whatever has the key": (_unused, [(Item, "generation", 0)]),
+    "what was half destroyed stays so": (_usual, [(takeover, "_is_finished", _instead(True))]),
     "a copy of an older write over a newer one": (_outrun, [(Item, "follows", _follows_the_same)]),
     "a copy counts without another look at the home": (
         _overtaken,
