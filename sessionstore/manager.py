@@ -231,10 +231,10 @@ class SessionManager:
     def _aexecutor(self) -> Callable[[Command[Any]], Awaitable[Any]]:
         deadline = time.monotonic() + self.store.timeout
 
-        async def execute(command: Command[Any]) -> Any:
+        def execute(command: Command[Any]) -> Awaitable[Any]:
             if time.monotonic() >= deadline:
                 raise DeadlineExceeded(f"no answer within {self.store.timeout} s")
-            return await self.store.aexecute(command, deadline)
+            return self.store.aexecute(command, deadline)
 
         return execute
 

@@ -35,7 +35,8 @@ print(json.dumps(sorted({{name.partition(".")[0] for name in set(sys.modules) - 
 """
 IMPORTS = {
     # What is there before; what is imported; what may come, beside the standard library.
-    "sessionstore": ("", "import sessionstore", ALWAYS),
+    "sessionstore": ("", "import sessionstore", {"sessionstore"}),
+    "manager": ("", "from sessionstore import SessionConfig, SessionManager", ALWAYS),
     "memory": ("", "import sessionstore; sessionstore.open_store('memory://')", ALWAYS),
     "memcached": ("", "import sessionstore; sessionstore.open_store('memcached://h')", ALWAYS),
     "redis": ("import redis, hiredis", "from sessionstore.stores.redis import store", ALWAYS),
@@ -68,7 +69,19 @@ def test_no_library_is_imported_that_is_not_used(name: str) -> None:
     assert found - set(sys.stdlib_module_names) <= allowed
 
 
-@pytest.mark.parametrize("name", ["sessionstore", "memory", "asgi"])
+def test_a_plain_import_imports_nothing_else() -> None:
+    """Whoever wants an error's class, or the version, waits for no codec."""
+    assert newly_imported("", "import sessionstore") == {"sessionstore"}
+
+
+def test_every_public_name_is_found_when_it_is_asked_for() -> None:
+    assert {*sessionstore.__all__} <= {*dir(sessionstore)}
+    for name in sessionstore.__all__:
+        assert getattr(sessionstore, name).__name__ == name
+    assert not hasattr(sessionstore, "Sesssion")
+
+
+@pytest.mark.parametrize("name", ["manager", "memory", "asgi"])
 def test_nothing_heavy_is_imported(name: str) -> None:
     first, code, _ = IMPORTS[name]
     assert not newly_imported(first, code) & HEAVY

@@ -16,6 +16,7 @@ from tests.support.http_servers import ROOT
 IMPORTS: Final = {
     "nothing": "pass",
     "sessionstore": "import sessionstore",
+    "SessionManager": "from sessionstore import SessionConfig, SessionManager",
     "open_store": "import sessionstore; sessionstore.open_store('redis://localhost')",
     "sessionstore.flask": "import sessionstore.flask",
     "flask": "import flask",

@@ -128,6 +128,6 @@ def _become_loaded(state: State, found: Record, entry: Entry, *, proven: bool) -
     state.record = found
     state.version = entry.version
     state.may_lag = entry.may_lag
-    state.baseline = dict(found.attributes)
+    state.baseline = found.attributes
     state.deadlines = found.idle, found.absolute
     state.proven = proven

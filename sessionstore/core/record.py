@@ -151,9 +151,8 @@ def decode(value: bytes, handle: str, sealer: Sealer) -> Record:
     head_end = previous_end + subject_length
     if len(value) < head_end + TAG_BYTES:
         raise RecordUnreadable("malformed")
-    data = sealer.unseal(
-        handle, value[:head_end], value[1:13], value[head_end:], key_id, bool(flags & _ENCRYPTED)
-    )
+    encrypted = flags & _ENCRYPTED != 0
+    data = sealer.unseal(handle, value[:head_end], value[1:13], value[head_end:], key_id, encrypted)
     try:
         subject = value[previous_end:head_end].decode() if subject_length else None
         attributes = codec.decode(sealer.decompress(flags & _COMPRESSION, data))
@@ -175,7 +174,7 @@ def decode(value: bytes, handle: str, sealer: Sealer) -> Record:
         touched / 1000,
         idle / 1000,
         absolute / 1000,
-        bool(flags & _BROWSER),
+        flags & _BROWSER != 0,
         subject,
         attributes,
     )

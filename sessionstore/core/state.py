@@ -104,7 +104,8 @@ class State:
         self.loader = loader
         self.record: Record | None = None
         self.version: Version | None = None
-        # What the application's mapping encoded to when it was last equal to ours.
+        # What the application's mapping encoded to when it was last equal to ours; never changed,
+        # but replaced.
         self.baseline: dict[str, bytes] = {}
         self.originals: dict[str, Any] = {}
         # The idle timeout and the absolute deadline, as the application has seen them. `record`
@@ -302,8 +303,10 @@ class State:
 
     def rebase(self, values: Mapping[str, Any], delta: Delta) -> None:
         """The values are what is compared with from now on."""
+        # What was read of the record is not changed: the record has it too.
+        self.baseline = {} if delta.replaces else self.baseline.copy()
         if delta.replaces:
-            self.baseline, self.originals = {}, {}
+            self.originals = {}
         for name in delta.removed:
             self.baseline.pop(name, None)
             self.originals.pop(name, None)

@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from itsdangerous import Signer
-from itsdangerous.encoding import base64_encode, want_bytes
+from itsdangerous.encoding import base64_encode
 
 TOKEN_LENGTH: Final = 111
 HANDLE_BYTES: Final = 12
@@ -38,6 +38,7 @@ LONG_LIVED: Final = 2
 
 _SALT: Final = b"sessionstore.token"
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_FLAGS: Final = {character: value & 3 for value, character in enumerate(_ALPHABET)}
 _FORM: Final = re.compile(
     r"([A-Za-z0-9_-]{16})\.([A-Za-z0-9_-]{43})\.([A-Za-z0-9_-]{6})\.([A-Za-z0-9_-]{43})"
 )
@@ -81,7 +82,7 @@ class _OneKeySigner(Signer):
 
     def get_signature(self, value: str | bytes) -> bytes:
         inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(want_bytes(value))
+        inner.update(value.encode() if isinstance(value, str) else value)
         outer.update(inner.digest())
         encoded = binascii.b2a_base64(outer.digest(), newline=False)
         return encoded.translate(_TO_URLSAFE, b"=")
@@ -138,7 +139,7 @@ class TokenSigner:
         timestamp = binascii.a2b_base64(data[_TIMESTAMP : _SIGNATURE - 1] + b"==")
         secret = binascii.a2b_base64(data[_SECRET : _TIMESTAMP - 1] + b"=")
         issued_at = int.from_bytes(timestamp, "big")
-        flags = _ALPHABET.index(text[_TIMESTAMP - 2]) & 3
+        flags = _FLAGS[text[_TIMESTAMP - 2]]
         age = now - issued_at
         if age < -self._clock_skew or (age > self._absolute_timeout and not flags & LONG_LIVED):
             return None

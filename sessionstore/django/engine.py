@@ -8,21 +8,25 @@ session's public name. ``create``, ``save``, ``cycle_key``, ``flush`` and our ow
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
 
+from sessionstore.core import codec
 from sessionstore.core.cookies import Cookie
 from sessionstore.core.errors import StoreError, UnstorableValue
 from sessionstore.core.facts import SessionFacts
 from sessionstore.core.flow import Command, Flow, arun, run
 from sessionstore.core.merge import Delta
-from sessionstore.core.state import State
+from sessionstore.core.state import State, Status
 from sessionstore.django.configuration import get_manager
 from sessionstore.django.flows import SessionFlows
 from sessionstore.stores.base import Purgeable
+
+_NO_CHANGE: Final = Delta()
+_UNSEEN: Final = object()
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -220,6 +224,44 @@ class SessionStore(SessionFacts, SessionFlows):
         """What becomes of the cookie if :meth:`finish` has failed."""
         return self._cookie_to_send()
 
+    # -- single values --
+
+    def __getitem__(self, key: str) -> Any:
+        value = self._alone(key)
+        return super().__getitem__(key) if value is _UNSEEN else value
+
+    def get(self, key: str, default: Any = None) -> Any:
+        value = self._alone(key)
+        return super().get(key, default) if value is _UNSEEN else value
+
+    def _alone(self, key: str) -> Any:
+        """One value, where nothing has asked for all of them yet; else what says: ask for all.
+
+        Only one that cannot be changed in place, so that nobody has to look whether it was. Who
+        is logged in, and most of what is asked of a session, is such a value.
+        """
+        if "_session_cache" in self.__dict__ or type(self).load is not SessionStore.load:
+            return _UNSEEN
+        self.accessed = True
+        if self._session_key is None:
+            return _UNSEEN
+        state = self._opened()
+        if state is not self._loaded_alone:
+            if state.status is not Status.UNLOADED:
+                return _UNSEEN  # an app has dropped the values, to have them read anew
+            self._loaded_alone = self._run(self._loading())
+        data = state.baseline.get(key)
+        value = _UNSEEN if data is None else codec.decode(data)
+        return value if type(value) in codec.IMMUTABLE else _UNSEEN
+
+    def _get_session(self, no_load: bool = False) -> dict[str, Any]:
+        if not no_load:
+            self._loaded_values()
+        values: dict[str, Any] = super()._get_session(no_load)  # type: ignore[misc]
+        return values
+
+    _session = property(_get_session)
+
     # -- what has changed --
 
     @property
@@ -249,9 +291,9 @@ class SessionStore(SessionFacts, SessionFlows):
             return True
 
     def _delta(self) -> Delta:
-        values = self._loaded_values()
+        values = self.__dict__.get("_session_cache")
         if values is None or (self._state is None and not values):
-            return Delta()
+            return _NO_CHANGE
         return self._opened().delta(values)
 
     def __setitem__(self, key: str, value: Any) -> None:

@@ -45,6 +45,8 @@ class SessionFlows(SessionBase):
     _state: State | None = None
     _state_key: str | None = None
     """The key that the state belongs to: whoever sets another key gets another session."""
+    _loaded_alone: State | None = None
+    """The state, if it was loaded for the sake of single values."""
     _pending: Cookie | None = None
     _unnoticed: Delta | None = None
     """What had changed when the app last said that nothing has (``modified = False``)."""
@@ -79,7 +81,11 @@ class SessionFlows(SessionBase):
         self._session_key = self._state_key = key
 
     def _loaded_values(self) -> dict[str, Any] | None:
+        """The values, if they are at hand."""
         values: dict[str, Any] | None = self.__dict__.get("_session_cache")
+        state, self._loaded_alone = self._loaded_alone, None
+        if values is None and state is not None and state is self._opened():
+            values = self._session_cache = state.decode_attributes()
         return values
 
     def _adopt(self, cookie: Cookie | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from functools import lru_cache
 from http.cookies import Morsel
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -15,7 +15,12 @@ from django.utils.http import http_date
 
 from sessionstore.answers import Answer
 from sessionstore.core.cookies import Cookie, find_values
-from sessionstore.django.configuration import cookie_partitioned
+from sessionstore.django.configuration import cookie_partitioned, setting_values
+
+_ATTRIBUTES: Final = tuple(
+    f"SESSION_COOKIE_{name}"
+    for name in ("NAME", "DOMAIN", "PATH", "SECURE", "HTTPONLY", "SAMESITE")
+)
 
 
 def sent_values(request: HttpRequest) -> list[str]:
@@ -30,38 +35,33 @@ def sent_values(request: HttpRequest) -> list[str]:
 
 def write_cookie(response: HttpResponseBase, cookie: Cookie) -> None:
     """Set or delete the session's cookie; no cache may keep such a response."""
-    name = settings.SESSION_COOKIE_NAME
+    name, domain, path, secure, http_only, same_site = setting_values(_ATTRIBUTES)
     if cookie.value is None:
-        response.delete_cookie(
-            name,
-            path=settings.SESSION_COOKIE_PATH,
-            domain=settings.SESSION_COOKIE_DOMAIN,
-            samesite=settings.SESSION_COOKIE_SAMESITE,
-        )
-        if settings.SESSION_COOKIE_SECURE:
+        response.delete_cookie(name, path=path, domain=domain, samesite=same_site)
+        if secure:
             response.cookies[name]["secure"] = True
     else:
-        _set_token(response, name, cookie.value, cookie.max_age)
+        attributes = _attributes(domain, path, secure or False, http_only or False, same_site)
+        _set_token(response, name, cookie.value, cookie.max_age, attributes)
     if cookie_partitioned():
         _partition(response, name)
     if not response.has_header("Cache-Control"):
         response.headers["Cache-Control"] = "no-store"
 
 
-def _set_token(response: HttpResponseBase, name: str, token: str, max_age: int | None) -> None:
+def _set_token(
+    response: HttpResponseBase,
+    name: str,
+    token: str,
+    max_age: int | None,
+    attributes: dict[str, Any],
+) -> None:
     """What ``response.set_cookie()`` does, in a third of the time.
 
     No character of a token is to be quoted, and only the expiry is not the same each time.
     """
     morsel: Morsel[str] = Morsel()
     morsel.set(name, token, token)
-    attributes = _attributes(
-        settings.SESSION_COOKIE_DOMAIN,
-        settings.SESSION_COOKIE_PATH,
-        settings.SESSION_COOKIE_SECURE or False,
-        settings.SESSION_COOKIE_HTTPONLY or False,
-        settings.SESSION_COOKIE_SAMESITE,
-    )
     dict.update(morsel, attributes)
     if max_age is not None:
         morsel["max-age"] = max_age

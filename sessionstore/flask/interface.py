@@ -100,15 +100,16 @@ class StoreSessionInterface(SessionInterface):
 
     def _commit(self, app: Flask, session: FlaskSession) -> Cookie | None:
         refresh = self._refreshes(app, session)
-        if session.content() is None:
+        content = session.content()
+        if content is None:
             return None
         session.tell_core()
         if session.is_only_permanent:
             return None
         state, settings = session.state, session.settings
-        touch = refresh if session.permanent else settings.touch_on_read
+        touch = refresh if state.permanent else settings.touch_on_read
         touch = touch and state.status is Status.LOADED and not state.modified
-        cookie = settings.manager.save(state, session, force=touch)
+        cookie = settings.manager.save(state, content, force=touch)
         if cookie is None and refresh:
             return settings.manager.resend(state)
         return cookie
@@ -135,7 +136,8 @@ class StoreSessionInterface(SessionInterface):
 
     def _commit_late(self, session: FlaskSession) -> None:
         state, session.written_to = session.state, None
-        if session.failed or session.content() is None:
+        content = session.content()
+        if session.failed or content is None:
             return
         if state.status is Status.NEW:
             if state.dirty and not session.is_only_permanent:
@@ -143,7 +145,7 @@ class StoreSessionInterface(SessionInterface):
             return
         try:
             session.tell_core()
-            session.settings.manager.save(state, session)
+            session.settings.manager.save(state, content)
         except SessionError as error:
             session.failed = True
             logger.error("session changes made while streaming were dropped: %s", error)

@@ -55,27 +55,21 @@ class MemoryStore(Store):
         self._purge_at = 1024
 
     def load(self, key: bytes) -> Flow[Entry | None]:
-        command: Command[Entry | None] = Command(("load", key), key=key)
-        return (yield from command)
+        return iter(Command(("load", key), key=key))
 
     def create(self, key: bytes, value: bytes, ttl: float) -> Flow[Version | Exists]:
         request = ("create", key, value, ttl)
-        command: Command[Version | Exists] = Command(request, key=key, write=True)
-        return (yield from command)
+        return iter(Command(request, key=key, write=True))
 
     def replace(
         self, key: bytes, value: bytes, ttl: float, version: Version
     ) -> Flow[Version | Conflict | Missing]:
-        request = ("replace", key, value, ttl, version)
-        command: Command[Version | Conflict | Missing] = Command(request, key=key, write=True)
-        return (yield from command)
+        return iter(Command(("replace", key, value, ttl, version), key=key, write=True))
 
     def delete(
         self, key: bytes, version: Version | None = None
     ) -> Flow[Deleted | Conflict | Missing]:
-        request = ("delete", key, version)
-        command: Command[Deleted | Conflict | Missing] = Command(request, key=key, write=True)
-        return (yield from command)
+        return iter(Command(("delete", key, version), key=key, write=True))
 
     def execute(self, command: Command[Any], deadline: float) -> Any:
         verb, *arguments = command.request

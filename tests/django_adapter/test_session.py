@@ -20,6 +20,7 @@ from sessionstore import (
     UnstorableValue,
 )
 from sessionstore.core.flow import run
+from sessionstore.core.state import State
 from sessionstore.core.token import TokenSigner, handle_text
 from sessionstore.django import SessionStore
 from tests.django_adapter.conftest import RecordingStore
@@ -688,3 +689,70 @@ def test_expired_sessions_are_purged_where_the_store_does_not_do_so(do: Do, tmp_
         assert len(list(store.keys())) == 1  # type: ignore[attr-defined]
         call_command("clearsessions")
     store.close()
+
+
+# -- single values --
+
+
+def test_single_values_are_read_without_the_rest(
+    store: RecordingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = SessionStore(stored(user="7", n=1, cart=[1]))
+    del store.verbs[:]
+    with monkeypatch.context() as patch:
+        patch.setattr(State, "decode_attributes", None)
+        patch.setattr(State, "delta", None)  # nor is anything compared at the end
+        assert (session["user"], session.get("n"), session["user"]) == ("7", 1, "7")
+        assert session.finish(save=True) is None
+    assert session.accessed
+    assert (session.get("x"), session.get("x", 5)) == (None, 5)
+    assert dict(session.items()) == {"user": "7", "n": 1, "cart": [1]}
+    assert store.verbs == ["load"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda session: session["cart"].append(2),
+        lambda session: session.get("cart").append(2),
+        lambda session: session.__setitem__("cart", [1, 2]),
+        lambda session: session.setdefault("cart", 5).append(2),
+    ],
+    ids=["in place", "in place by get", "set", "in place by setdefault"],
+)
+def test_a_change_after_a_single_value_is_stored(change: Any, store: RecordingStore) -> None:
+    session = SessionStore(key := stored(user="7", cart=[1]))
+    assert session["user"] == "7"
+    del store.verbs[:]
+    change(session)
+    session.finish(save=True)
+    assert store.verbs == ["replace"]
+    assert dict(SessionStore(key).items()) == {"user": "7", "cart": [1, 2]}
+
+
+def test_after_a_single_value_a_rotation_loads_nothing_more(do: Do, store: RecordingStore) -> None:
+    session = SessionStore(stored(user="7"))
+    assert session["user"] == "7"
+    del store.verbs[:]
+    do(session, "cycle_key")
+    assert store.verbs == ["replace"]
+    assert session["user"] == "7"
+
+
+def test_a_missing_value_is_a_key_error_and_another_key_another_session() -> None:
+    session = SessionStore(stored(a=1))
+    with pytest.raises(KeyError, match="x"):
+        session["x"]
+    session = SessionStore(stored(a=1))
+    assert session["a"] == 1
+    session._session_key = stored(a=2)
+    assert session["a"] == 2
+
+
+def test_a_subclass_that_loads_in_its_own_way_is_asked_for_all() -> None:
+    class Upper(SessionStore):
+        def load(self) -> dict[str, Any]:
+            return {name: str(value).upper() for name, value in super().load().items()}
+
+    session = Upper(stored(a="x"))
+    assert (session["a"], session.get("a")) == ("X", "X")
