@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import lru_cache
+from typing import NamedTuple
 
 from flask import Response
 from werkzeug.http import dump_cookie
@@ -23,52 +24,35 @@ def vary(response: Response) -> None:
         response.headers["Vary"] = value
 
 
+class CookieAttributes(NamedTuple):
+    """What stands in the session's cookie besides token and lifetime, by Flask's settings."""
+
+    domain: str | None
+    path: str
+    secure: bool
+    httponly: bool
+    samesite: str | None
+    partitioned: bool
+
+
 def write_cookie(
-    response: Response,
-    name: str,
-    cookie: Cookie,
-    *,
-    domain: str | None,
-    path: str,
-    secure: bool,
-    httponly: bool,
-    samesite: str | None,
-    partitioned: bool,
+    response: Response, name: str, cookie: Cookie, attributes: CookieAttributes
 ) -> None:
     """Set or delete the session's cookie; no cache may keep such a response."""
     if cookie.value is None:
-        response.delete_cookie(
-            name,
-            domain=domain,
-            path=path,
-            secure=secure,
-            httponly=httponly,
-            samesite=samesite,
-            partitioned=partitioned,
-        )
+        response.delete_cookie(name, **attributes._asdict())
     else:
         max_age = cookie.max_age
         expires = None if max_age is None else int(time.time()) + max_age
-        attributes = _attributes(
-            max_age, expires, domain, path, secure, httponly, samesite, partitioned
-        )
         # No character of a token is to be quoted.
-        response.headers.add("Set-Cookie", f"{name}={cookie.value}{attributes}")
+        written = f"{name}={cookie.value}{_written(attributes, max_age, expires)}"
+        response.headers.add("Set-Cookie", written)
     if not response.headers.getlist("Cache-Control"):
         response.headers.add("Cache-Control", "no-store")
 
 
 @lru_cache(maxsize=64)
-def _attributes(
-    max_age: int | None,
-    expires: int | None,
-    domain: str | None,
-    path: str,
-    secure: bool,
-    httponly: bool,
-    samesite: str | None,
-    partitioned: bool,
-) -> str:
+def _written(attributes: CookieAttributes, max_age: int | None, expires: int | None) -> str:
     """What Werkzeug writes behind a cookie's value: the same for all within a second.
 
     :param max_age: seconds, or None
@@ -78,12 +62,7 @@ def _attributes(
         "",
         max_age=max_age,
         expires=expires,
-        domain=domain,
-        path=path,
-        secure=secure,
-        httponly=httponly,
-        samesite=samesite,
-        partitioned=partitioned,
         max_size=0,  # the settings' check sees to it
+        **attributes._asdict(),
     )
     return header.removeprefix("=")

@@ -157,10 +157,7 @@ class StoreSessionInterface(SessionInterface):
         if session.accessed or cookie is not None:
             headers.vary(response)
         if cookie is not None:
-            headers.write_cookie(
-                response,
-                self.get_cookie_name(app),
-                cookie,
+            attributes = headers.CookieAttributes(
                 domain=self.get_cookie_domain(app),
                 path=self.get_cookie_path(app),
                 secure=self.get_cookie_secure(app),
@@ -168,6 +165,7 @@ class StoreSessionInterface(SessionInterface):
                 samesite=self.get_cookie_samesite(app),
                 partitioned=self.get_cookie_partitioned(app),
             )
+            headers.write_cookie(response, self.get_cookie_name(app), cookie, attributes)
 
 
 def _is_served(session: FlaskSession) -> bool:

@@ -11,6 +11,7 @@ from struct import Struct
 from typing import Final
 
 from sessionstore.stores.memcached.messages import (
+    EXPIRING,
     LARGEST_VALUE,
     MOST_STATS,
     STORING,
@@ -38,6 +39,8 @@ _OPCODES: Final = {
     Verb.NOOP: 0x0A,
     Verb.VERSION: 0x0B,
     Verb.STATS: 0x10,
+    Verb.TOUCH: 0x1C,
+    Verb.GAT: 0x1D,
     Verb.CONFIGURATION: 0x60,
     Verb.MECHANISMS: 0x20,
     Verb.AUTH: 0x21,
@@ -60,7 +63,8 @@ _STATUS: Final = {
     0x82: Outcome.FULL,
     0x83: Outcome.UNKNOWN,
 }
-_EXTRAS: Final = Struct("!II")  # flags, expiry
+_STORED: Final = Struct("!II")  # flags, expiry
+_TOUCHED: Final = Struct("!I")  # expiry
 _NO_SLOT: Final = b"ERROR Too many open connections\r\n"
 """What memcached says in every protocol, before it knows which."""
 
@@ -77,7 +81,9 @@ class Binary:
     def pack(self, request: Request, opaque: int, expiry: int) -> bytes:
         """A request's bytes."""
         verb, key, value = request.verb, request.key, request.value
-        extras = _EXTRAS.pack(0, expiry) if verb in STORING else b""
+        extras = b""
+        if verb in EXPIRING:
+            extras = _STORED.pack(0, expiry) if verb in STORING else _TOUCHED.pack(expiry)
         size = len(extras) + len(key) + len(value)
         head = HEADER.pack(
             *(REQUEST, _OPCODES[verb], len(key), len(extras), 0, 0, size, opaque, request.cas)

@@ -13,7 +13,7 @@ from typing import Final
 
 from sessionstore.core.errors import SessionTooLarge
 from sessionstore.core.expiry import MAX_LIFETIME
-from sessionstore.stores.memcached.messages import STORING, Codec, Malformed, Reply, Request, fits
+from sessionstore.stores.memcached.messages import EXPIRING, Codec, Malformed, Reply, Request, fits
 
 LONGEST_RELATIVE: Final = 30 * 86400
 """Seconds: what is more, Memcached takes for a time since 1970."""
@@ -61,7 +61,7 @@ class Conversation:
         """
         number, self._number = self._number, (self._number + 1) & 0xFFFFFFFF
         self._pending.append((request, number))
-        expires = expiry(request.ttl, now) if request.verb in STORING else 0
+        expires = expiry(request.ttl, now) if request.verb in EXPIRING else 0
         return self._codec.pack(request, number, expires)
 
     def hear(self, data: bytes | memoryview) -> Iterator[Reply]:

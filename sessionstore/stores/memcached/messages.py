@@ -22,6 +22,11 @@ class Verb(Enum):
     __hash__ = object.__hash__
 
     GET = auto()
+    GAT = auto()
+    """Get, and give it a new expiry."""
+    TOUCH = auto()
+    """Give it a new expiry. A session's touch is none of these two: what it moves is a deadline in
+    the record, by compare-and-set."""
     ADD = auto()
     """Store under a free key."""
     REPLACE = auto()
@@ -165,6 +170,8 @@ ERRORS: Final = frozenset(
 
 _ANSWERS: Final = {
     Verb.GET: frozenset((Outcome.OK, Outcome.MISSING)),
+    Verb.GAT: frozenset((Outcome.OK, Outcome.MISSING)),
+    Verb.TOUCH: frozenset((Outcome.OK, Outcome.MISSING)),
     Verb.ADD: frozenset((Outcome.OK, Outcome.EXISTS, Outcome.NOT_STORED)),
     Verb.REPLACE: frozenset((Outcome.OK, Outcome.EXISTS, Outcome.MISSING, Outcome.NOT_STORED)),
     Verb.SET: frozenset((Outcome.OK,)),
@@ -179,8 +186,10 @@ _ANSWERS: Final = {
     Verb.AUTH: frozenset((Outcome.OK, Outcome.CONTINUE)),
     Verb.STEP: frozenset((Outcome.OK, Outcome.CONTINUE)),
 }
-VALUED: Final = frozenset((Verb.GET, Verb.VERSION, Verb.CONFIGURATION, Verb.MECHANISMS))
+VALUED: Final = frozenset((Verb.GET, Verb.GAT, Verb.VERSION, Verb.CONFIGURATION, Verb.MECHANISMS))
 STORING: Final = frozenset((Verb.ADD, Verb.REPLACE, Verb.SET))
+EXPIRING: Final = STORING | {Verb.GAT, Verb.TOUCH}
+"""Requests with a TTL."""
 
 
 def fits(request: Request, opaque: int, reply: Reply, numbered: frozenset[Verb]) -> bool:
@@ -200,7 +209,7 @@ def fits(request: Request, opaque: int, reply: Reply, numbered: frozenset[Verb])
         return False
     if outcome is not OK:
         return outcome is not Outcome.EXISTS or verb is not Verb.DELETE or request.cas != 0
-    if verb is GET:
+    if verb is GET or verb is Verb.GAT:
         return reply.value is not None and reply.stats is None and reply.cas > 0
     if verb is Verb.CONFIGURATION and reply.stats == {}:
         return True  # the text protocol's "END" alone: there is none

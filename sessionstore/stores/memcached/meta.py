@@ -64,7 +64,9 @@ class Meta:
 
     name = "meta"
     first_number = 1
-    numbered = frozenset((Verb.GET, Verb.ADD, Verb.REPLACE, Verb.SET, Verb.DELETE))
+    numbered = frozenset(
+        (*(Verb.GET, Verb.GAT, Verb.TOUCH), *(Verb.ADD, Verb.REPLACE, Verb.SET, Verb.DELETE))
+    )
 
     def pack(self, request: Request, opaque: int, expiry: int) -> bytes:
         """A request's bytes."""
@@ -82,6 +84,8 @@ class Meta:
         if verb is Verb.DELETE:
             compare = b"C%d " % request.cas if request.cas else b""
             return b"md %b %bO%d\r\n" % (key, compare, opaque)
+        if verb is Verb.GAT or verb is Verb.TOUCH:
+            return b"mg %b T%d c %bO%d\r\n" % (key, expiry, b"v " * (verb is Verb.GAT), opaque)
         if verb is Verb.AUTH:
             # Any key will do: the first "set" on a connection to "memcached -Y" is the log-in.
             return b"set sessionstore 0 0 %d\r\n%b\r\n" % (len(value), value)

@@ -44,6 +44,8 @@ REQUESTS: Final = (
     Request(Verb.VERSION),
     Request(Verb.STATS),
     Request(Verb.CONFIGURATION, b"cluster"),
+    Request(Verb.GAT, KEY, ttl=60),
+    Request(Verb.TOUCH, KEY, ttl=60),
 )
 
 

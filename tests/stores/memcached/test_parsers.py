@@ -97,7 +97,7 @@ def packet(
     return head + extras + key + value
 
 
-VALUED = [(0x00, Verb.GET), (0x60, Verb.CONFIGURATION)]
+VALUED = [(0x00, Verb.GET), (0x1D, Verb.GAT), (0x60, Verb.CONFIGURATION)]
 
 
 def binary_value(
@@ -333,6 +333,8 @@ def test_a_large_value_byte_by_byte_costs_no_more_than_its_bytes() -> None:
 KEY = b"p:s:h"
 FIRST = Binary.first_number
 GET = Request(Verb.GET, KEY)
+GAT = Request(Verb.GAT, KEY, ttl=60)
+TOUCH = Request(Verb.TOUCH, KEY, ttl=60)
 ADD = Request(Verb.ADD, KEY, b"v", 60)
 REPLACE = Request(Verb.REPLACE, KEY, b"v", 60, 5)
 DELETE = Request(Verb.DELETE, KEY)
@@ -352,6 +354,10 @@ def heard(codec: Codec, request: Request, data: bytes) -> list[Reply]:
         (GET, b"VA 1 c1 O1\r\nx\r\n"),
         (GET, b"EN O1\r\n"),
         (GET, b"SERVER_ERROR out of memory writing get response\r\n"),
+        (GAT, b"VA 1 c1 O1\r\nx\r\n"),
+        (GAT, b"EN O1\r\n"),
+        (TOUCH, b"HD c1 O1\r\n"),
+        (TOUCH, b"EN O1\r\n"),
         (ADD, b"HD c1 O1\r\n"),
         (ADD, b"NS c0 O1\r\n"),
         (REPLACE, b"HD c1 O1\r\n"),
@@ -386,6 +392,11 @@ def test_replies_that_fit(request_: Request, data: bytes) -> None:
         (GET, b"END\r\n"),
         (GET, b"MN\r\n"),
         (GET, b"VERSION 1\r\n"),
+        (GAT, b"HD c1 O1\r\n"),
+        (GAT, b"VA 1 c0 O1\r\nx\r\n"),
+        (TOUCH, b"VA 1 c1 O1\r\nx\r\n"),
+        (TOUCH, b"HD c1\r\n"),
+        (TOUCH, b"NS O1\r\n"),
         (ADD, b"VA 1 c1 O1\r\nx\r\n"),
         (ADD, b"NF O1\r\n"),
         (ADD, b"HD c0 O1\r\n"),
@@ -420,6 +431,10 @@ def test_replies_that_do_not_fit(request_: Request, data: bytes) -> None:
         ),  # in this protocol, errors are numbered too
         (GET, binary_value(b"x", 0, FIRST, b"")[0]),
         (GET, packet(2, 0, FIRST, 1, b"", b"", b"")),
+        (GET, binary_value(b"x", 1, FIRST, b"", VALUED[1])[0]),
+        (GAT, binary_value(b"x", 1, FIRST, b"")[0]),
+        (GAT, binary_value(b"x", 0, FIRST, b"", VALUED[1])[0]),
+        (TOUCH, packet(0x1C, 2, FIRST, 0, b"", b"", b"")),
         (ADD, packet(0, 0, FIRST, 1, bytes(4), b"", b"x")),
         (ADD, packet(2, 1, FIRST, 0, b"", b"", b"")),
         (DELETE, packet(4, 2, FIRST, 0, b"", b"", b"")),
