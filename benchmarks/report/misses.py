@@ -87,8 +87,7 @@ WHY: Final = (
         "The import",
         "Most of it is the standard library's and two dependencies': ormsgpack imports dataclasses,"
         " datetime, enum, uuid and zoneinfo, itsdangerous imports json and typing. The rest is what"
-        " is needed for any session. Names that are imported only when they are used would meet the"
-        " goal, and only move the time to the first request.",
+        " is needed for any session.",
     ),
     Why(
         "the wheel",
