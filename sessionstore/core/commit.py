@@ -151,6 +151,7 @@ class Commit:
         if intent.login is not None or (ended is not None and intent.delta.changed):
             return (yield from self._writing.create(request))
         if ended is not None:
+            state.leave_behind(request.values)
             return ended
         raise _gone(request, "it was destroyed, or somebody logged in or out of it, meanwhile")
 

@@ -88,5 +88,5 @@ class Ending:
         state.status = Status.NEW
         state.record = state.version = state.token = None
         state.proven = state.destroyed = False
-        state.cleared = False
+        state.cleared = state.leftover = False
         state.baseline, state.originals, state.deadlines = {}, {}, None

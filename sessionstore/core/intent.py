@@ -105,7 +105,8 @@ def read_intent(state: State, values: Mapping[str, Any], config: SessionConfig) 
     rotates = state.rotate or state.rotate_unless_recent
     relives = state.lifetime is not None and base is not None
     # What a new session holds this request has put there, also before it was called unmodified.
-    kept = values.keys() if state.status is Status.NEW else state.assigned & values.keys()
+    begins = state.status is Status.NEW and not state.leftover
+    kept = values.keys() if begins else state.assigned & values.keys()
     return Intent(
         base=base,
         deadlines=state.deadlines,

@@ -67,9 +67,10 @@ class Session(dict[str, Any], SessionFacts):
         """The first look at it."""
         state = self.state
         state.ensure_loaded()
-        self._part = Part()
-        if not state.baseline:
-            self._fill()
+        if self._part is None and not self._whole:  # another thread may have been faster
+            self._part = Part()
+            if not state.baseline:
+                self._fill()
 
     def _read(self) -> None:
         """Whatever wants more than one value comes through here."""
@@ -77,9 +78,14 @@ class Session(dict[str, Any], SessionFacts):
             self._fill()
 
     def _fill(self) -> None:
-        assert self._part is not None  # noqa: S101 (it has been looked at)
-        values = self.state.decode_rest(self._part)  # or the placeholder stays
+        part = self._part
+        if part is None:
+            return  # another thread has
+        values = self.state.decode_rest(part)  # or the placeholder stays
         self._hold(values)
+        for name, value in list(part.items()):  # those that other threads have put there meanwhile
+            if values.get(name, _MISSING) is not value:
+                dict.__setitem__(self, name, value)
 
     def _hold(self, values: Mapping[str, Any]) -> None:
         dict.clear(self)
@@ -176,7 +182,7 @@ class Session(dict[str, Any], SessionFacts):
             return dict.__getitem__(self, name)
         if name not in part:
             self.state.decode_into(part, name)
-            if name not in part:
+            if name not in part or self._part is not part:
                 self._fill()  # a subclass may know what is missing
                 return dict.__getitem__(self, name)
         return part[name]
@@ -224,6 +230,8 @@ class Session(dict[str, Any], SessionFacts):
             return dict.get(self, name, default)
         if name not in part:
             self.state.decode_into(part, name)
+            if self._part is not part:
+                return dict.get(self, name, default)
         return part.get(name, default)
 
     def keys(self) -> KeysView[str]:  # type: ignore[override]  # typeshed wants dict_keys
@@ -257,6 +265,8 @@ class Session(dict[str, Any], SessionFacts):
         state.mark_modified()
         state.assigned.add(name)
         dict.__setitem__(self if part is None else part, name, value)
+        if part is not self._part:  # another thread has read it as a whole meanwhile
+            dict.__setitem__(self, name, value)
 
     def __delitem__(self, name: str) -> None:
         self._read()
@@ -297,6 +307,8 @@ class Session(dict[str, Any], SessionFacts):
         state.mark_modified()
         state.assigned.update(new)
         dict.update(self if part is None else part, new)
+        if part is not self._part:  # see __setitem__()
+            dict.update(self, new)
 
     # -- nothing of it may leak --
 

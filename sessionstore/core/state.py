@@ -80,6 +80,7 @@ class State:
         "dirty",
         "failure",
         "headers_sent",
+        "leftover",
         "lifetime",
         "loader",
         "login",
@@ -128,6 +129,8 @@ class State:
         self.permanent = token is not None and token.permanent
         self.lifetime: Lifetime | None = None
         self.destroyed = False
+        # Whether the application's values are those of a session that this request has ended.
+        self.leftover = False
         self.settled()
 
     def settled(self) -> None:
@@ -300,6 +303,12 @@ class State:
             return not self.is_unchanged(values)
         except UnstorableValue:
             return True
+
+    def leave_behind(self, values: Mapping[str, Any]) -> None:
+        """The session has ended, and the application still has its values: a session that this
+        request may begin has what is set from now on, and none of these."""
+        self.rebase(values, self.delta(values))
+        self.leftover = True
 
     def rebase(self, values: Mapping[str, Any], delta: Delta) -> None:
         """The values are what is compared with from now on."""

@@ -134,6 +134,7 @@ class Writing:
                 if over and intent.writes:
                     return Lost.GONE
                 self._ending.forget(state)
+                state.leave_behind(request.values)
                 return Cookie(None)
             if isinstance(result, _Stored):
                 return self._replaced(request, result, after, secret)

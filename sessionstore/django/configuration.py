@@ -80,7 +80,13 @@ def _snapshot() -> tuple[Any, ...]:
         fallbacks, *rest = setting_values(_READ[2:])
     if not isinstance(options, dict):
         options = _options()
-    return (options.copy(), str(secret), list(fallbacks), _environment(options), *rest)
+    options = {name: _kept(value) for name, value in options.items()}
+    return (options, str(secret), list(fallbacks), _environment(options), *rest)
+
+
+def _kept(value: Any) -> Any:
+    """A setting's value as it is now, should somebody change it in place."""
+    return value.copy() if isinstance(value, list | dict) else value
 
 
 def setting_values(names: tuple[str, ...]) -> list[Any]:

@@ -260,6 +260,12 @@ class SessionStore(SessionFacts, SessionFlows):
         values: dict[str, Any] = super()._get_session(no_load)  # type: ignore[misc]
         return values
 
+    async def _aget_session(self, no_load: bool = False) -> dict[str, Any]:
+        if not no_load:
+            self._loaded_values()
+        values: dict[str, Any] = await super()._aget_session(no_load)  # type: ignore[misc]
+        return values
+
     _session = property(_get_session)
 
     # -- what has changed --

@@ -154,11 +154,11 @@ class SessionFlows(SessionBase):
         self._adopt(cookie)
 
     def _saving(self, *, must_create: bool = False) -> Flow[None]:
-        if must_create and self._loaded_values() is None:
-            self._session_cache = {}
+        if must_create:
+            state = yield from self._loading()
+            if state.status in (Status.LOADED, Status.VOID):
+                raise CreateError
         state = yield from self._reading()
-        if must_create and state.status in (Status.LOADED, Status.VOID):
-            raise CreateError
         yield from self._committing(state)
 
     def _creating(self) -> Flow[None]:

@@ -109,6 +109,20 @@ def test_who_has_the_previous_secret_within_its_grace_may_log_out() -> None:
     assert status(world.open(rotated)) is Status.NEW
 
 
+def test_what_is_left_after_such_a_logout_by_the_subjects_attribute_begins_no_session() -> None:
+    world = World(subject_key="user")
+    token = world.begin(user="ann", cart=["private"])
+    world.request(token, Session.rotate)
+    session = world.open(token)
+    assert session["cart"] == ["private"]
+    del session["user"]
+    assert world.manager.commit(session) == Cookie(None)
+    assert world.manager.commit(session) is None
+    assert world.size == 0
+    session["flash"] = "bye"
+    assert dict(world.open(token_of(world.manager.commit(session)))) == {"flash": "bye"}
+
+
 def test_two_logouts_at_once_both_delete_the_cookie() -> None:
     world = World()
     token = world.begin(login="ann")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from sessionstore import Session
 from sessionstore.core import codec
+from sessionstore.core.state import Part, State
 from tests.core.support import World
 
 VALUES: dict[str, Any] = {"a": 1, "b": [2], "c": {"d": [3]}, "e": "text"}
@@ -180,3 +181,111 @@ def outcome(action: str, target: Any, name: str) -> Any:
         return copy.deepcopy(ACTIONS[action](target, name))
     except KeyError as error:
         return type(error), error.args
+
+
+# -- another thread of the same request --
+
+MEANWHILE: dict[str, Callable[[Session], Any]] = {
+    "read as a whole": dict,
+    "a value is set": lambda session: session.__setitem__("y", 1),
+    "a value is removed": lambda session: session.pop("a"),
+}
+
+
+@pytest.mark.parametrize("meanwhile", MEANWHILE)
+@pytest.mark.parametrize(
+    "read", [lambda session: session["c"], lambda session: session.get("c")], ids=["[]", "get"]
+)
+def test_what_is_read_while_another_thread_reads_the_rest_is_what_is_stored(
+    read: Callable[[Session], Any], meanwhile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    session = begun(world)
+    decode_into = State.decode_into
+
+    def interrupted(state: State, part: Part, name: str) -> None:
+        monkeypatch.undo()
+        MEANWHILE[meanwhile](session)
+        decode_into(state, part, name)
+
+    assert session["e"] == "text"
+    monkeypatch.setattr(State, "decode_into", interrupted)
+    read(session)["d"].append(4)
+    world.manager.commit(session)
+    assert stored(world, session)["c"] == {"d": [3, 4]}
+
+
+@pytest.mark.parametrize(
+    "write",
+    [lambda session: session.__setitem__("z", 1), lambda session: session.update(z=1)],
+    ids=["[]", "update"],
+)
+def test_what_is_set_while_another_thread_reads_all_is_stored(
+    write: Callable[[Session], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    session = begun(world)
+    mark_modified = State.mark_modified
+
+    def interrupted(state: State) -> None:
+        mark_modified(state)
+        dict(session)
+
+    monkeypatch.setattr(State, "mark_modified", interrupted)
+    write(session)
+    world.manager.commit(session)
+    assert stored(world, session) == {**VALUES, "z": 1}
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        lambda session: session.__setitem__("z", 1),
+        lambda session: session["c"]["d"].append(4),
+        dict,
+    ],
+    ids=["set", "changed in place", "read as a whole"],
+)
+def test_what_another_thread_does_while_all_is_read_is_stored(
+    meanwhile: Callable[[Session], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected: dict[str, Any] = copy.deepcopy(VALUES)
+    meanwhile(expected)  # type: ignore[arg-type]
+    world = World()
+    session = begun(world)
+    decode_rest = State.decode_rest
+
+    def interrupted(state: State, part: Part) -> dict[str, Any]:
+        values = decode_rest(state, part)
+        monkeypatch.undo()
+        meanwhile(session)
+        return values
+
+    assert session["a"] == 1
+    monkeypatch.setattr(State, "decode_rest", interrupted)
+    session.keys()
+    world.manager.commit(session)
+    assert stored(world, session) == expected
+
+
+@pytest.mark.parametrize(
+    "first",
+    [lambda session: session.__setitem__("z", 1), lambda session: session.update({"z": 1})],
+    ids=["one value", "several"],
+)
+def test_two_threads_look_at_it_first(
+    first: Callable[[Session], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    session = begun(world)
+    ensure_loaded = State.ensure_loaded
+
+    def interrupted(state: State) -> None:
+        ensure_loaded(state)
+        monkeypatch.undo()
+        first(session)
+
+    monkeypatch.setattr(State, "ensure_loaded", interrupted)
+    session["y"] = 2
+    world.manager.commit(session)
+    assert stored(world, session) == {**VALUES, "y": 2, "z": 1}

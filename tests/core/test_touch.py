@@ -17,7 +17,7 @@ from sessionstore import (
     StoreUnavailable,
 )
 from sessionstore.core.state import Status
-from tests.core.support import DAY, HOUR, World, status, write
+from tests.core.support import DAY, HOUR, World, status, token_of, write
 from tests.support.scripted_store import after, loses_reply, raises
 
 Action = Callable[[Session], Any]
@@ -96,6 +96,25 @@ def test_a_request_that_outlasts_the_absolute_deadline_ends_the_session() -> Non
     world.put(token, value)  # a store with a clock of its own
     assert world.manager.commit(session) == Cookie(None)
     assert world.size == 0
+
+
+@pytest.mark.parametrize("look", [lambda session: session["a"], dict], ids=["one value", "all"])
+def test_a_session_that_ended_during_the_request_is_not_begun_anew_with_what_it_held(
+    look: Action,
+) -> None:
+    world = World(idle_timeout=HOUR, absolute_timeout=HOUR, subject_key="a")
+    token = world.begin(a="ann", b=1)
+    world.clock.advance(HOUR - 1)
+    session = world.open(token)
+    look(session)
+    value = world.bytes_of(token)
+    world.clock.advance(2)
+    world.put(token, value)
+    assert world.manager.commit(session) == Cookie(None)
+    assert world.manager.commit(session) is None
+    session["c"] = 3
+    begun = world.open(token_of(world.manager.commit(session)))
+    assert (begun.subject, dict(begun)) == (None, {"c": 3})
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,15 @@ def test_must_create_of_a_stored_session_is_an_error(do: Do) -> None:
             do(session, "save", must_create=True)
 
 
+def test_must_create_of_a_stored_session_that_was_not_read_leaves_it_as_it_is(do: Do) -> None:
+    session = SessionStore(key := stored(a=1))
+    with pytest.raises(CreateError):
+        do(session, "save", must_create=True)
+    assert not session.modified
+    session.finish(save=True)
+    assert dict(SessionStore(key).items()) == {"a": 1}
+
+
 def test_an_emptied_session_stays_stored(do: Do) -> None:
     session = SessionStore(key := stored(a=1))
     del session["a"]
@@ -737,6 +746,38 @@ def test_after_a_single_value_a_rotation_loads_nothing_more(do: Do, store: Recor
     do(session, "cycle_key")
     assert store.verbs == ["replace"]
     assert session["user"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("aget", ("n",)),
+        ("aset", ("n", 1)),
+        ("aupdate", ({"n": 1},)),
+        ("apop", ("x", None)),
+        ("asetdefault", ("n", 5)),
+        ("ahas_key", ("n",)),
+        ("akeys", ()),
+        ("avalues", ()),
+        ("aitems", ()),
+        ("aget_expiry_age", ()),
+    ],
+)
+def test_after_a_single_value_no_asynchronous_method_loads_anything_more(
+    method: str, arguments: tuple[Any, ...], store: RecordingStore
+) -> None:
+    session = SessionStore(key := stored(user="7", n=1))
+    assert session["user"] == "7"
+    other = SessionStore(key)
+    other["n"] = 2
+    other.save()
+    del store.verbs[:]
+    asyncio.run(getattr(session, method)(*arguments))
+    assert store.verbs == []
+    if method not in {"aset", "aupdate", "apop"}:
+        assert not session.modified, "what another request has written is no change of this one's"
+        session.finish(save=True)
+        assert SessionStore(key)["n"] == 2
 
 
 def test_a_missing_value_is_a_key_error_and_another_key_another_session() -> None:

@@ -8,6 +8,7 @@ import textwrap
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.wsgi import WSGIHandler
@@ -65,6 +66,10 @@ def test_a_manager_is_made_only_when_settings_change(
     with override_settings(SECRET_KEY=KEY, SECRET_KEY_FALLBACKS=[SECRET]):
         assert get_manager().config.keys == (KEY.encode(), SECRET.encode())
     assert get_manager() is manager
+    with with_options(store, SECRET_KEY=KEY, SECRET_KEY_FALLBACKS=[]):
+        assert get_manager().config.keys == (KEY.encode(),)
+        settings.SESSIONSTORE["SECRET_KEY_FALLBACKS"].append(SECRET)
+        assert get_manager().config.keys == (KEY.encode(), SECRET.encode())
 
 
 def test_where_the_key_comes_from(store: RecordingStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,8 @@ VARIANTS: list[dict[str, Any]] = [
 
 def set_cookie(max_age: int | None, **attributes: Any) -> str:
     response = Response()
-    headers.write_cookie(response, "sid", Cookie(TOKEN, max_age), **attributes)
+    written = headers.CookieAttributes(**attributes)
+    headers.write_cookie(response, "sid", Cookie(TOKEN, max_age), written)
     [header] = response.headers.getlist("Set-Cookie")
     return header
 
