@@ -28,7 +28,7 @@ from sessionstore.core.errors import (
     StoreUnavailable,
 )
 from sessionstore.stores.attempts import Failure, unavailable
-from sessionstore.stores.lateness import call_by
+from sessionstore.stores.lateness import NoThread, call_by
 
 Provider = Callable[[], tuple[str | None, str]]
 """Returns the user name (None: the server's default user) and the password."""
@@ -122,6 +122,8 @@ class Credentials:
             return call_by(until, self.ask) if self._slow else self.ask()
         except TimeoutError:
             raise unavailable("the credentials did not come in time", node, silent=False) from None
+        except NoThread as error:
+            raise unavailable(f"no credentials: {error}", node, silent=False) from None
         except StoreError as error:
             error.node = node
             # Tried again within the deadline: a file may be being replaced at this moment.
@@ -131,7 +133,10 @@ class Credentials:
         """:meth:`ask_by`, without holding up the event loop."""
         if not self._slow:
             return self.ask_by(until, node)
-        return await asyncio.to_thread(self.ask_by, until, node)
+        try:
+            return await asyncio.to_thread(self.ask_by, until, node)
+        except RuntimeError:  # asyncio's own; what a provider raises is a Failure
+            raise unavailable(f"no credentials: {NoThread()}", node, silent=False) from None
 
     def login(self, credential: Credential) -> Login:
         """What to keep beside a connection that has just logged in."""

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from sessionstore.core.errors import ConfigurationError
 from sessionstore.stores.attempts import Failure, refused, unavailable
-from sessionstore.stores.lateness import call_by
+from sessionstore.stores.lateness import NoThread, call_by
 
 _Address = tuple[Any, ...]
 
@@ -149,6 +149,8 @@ def connecting_failed(error: OSError, node: str) -> Failure:
         failure = unavailable("timed out while connecting", node)
     elif isinstance(error, socket.gaierror):
         failure = unavailable("the host name was not found", node)
+    elif isinstance(error, NoThread):
+        failure = unavailable(f"cannot connect: {error}", node, silent=False)
     elif isinstance(error, PermissionError):
         failure = refused("no permission to open the socket", node)
     else:

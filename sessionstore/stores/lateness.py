@@ -10,6 +10,13 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
+class NoThread(OSError):
+    """The system starts no more threads: nothing is wrong with any server."""
+
+    def __str__(self) -> str:
+        return "no thread can be started"
+
+
 def call_by(
     until: float, function: Callable[[], T], discard: Callable[[T], object] = lambda late: None
 ) -> T:
@@ -21,6 +28,7 @@ def call_by(
     :param until: on the clock of :func:`time.monotonic`
     :param discard: called, in that thread, with a result that came too late
     :raises TimeoutError: it is not done by then; it goes on by itself
+    :raises NoThread: it was not called
     """
     lock = threading.Lock()
     late = False
@@ -40,7 +48,10 @@ def call_by(
         discard(result)
 
     thread = threading.Thread(target=work, name="sessionstore-wait", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:
+        raise NoThread from None
     thread.join(max(until - time.monotonic(), 0))
     with lock:
         late = True

@@ -18,6 +18,8 @@ from sessionstore.stores.attempts import unavailable
 _NOT_YET: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _AT_ONCE: Final = 32 * 1024
 """Bytes."""
+_LONGEST_WAIT: Final = 2**31 - 1
+"""Milliseconds that ``poll`` can wait."""
 
 
 class Wire:
@@ -42,18 +44,23 @@ class Wire:
         """Whether the server has neither closed the connection nor said anything unasked."""
         return self._poll is None or not self._poll.poll(0)
 
-    def send(self, data: bytes, until: float) -> None:
+    def send(self, data: bytes, until: float, *, commands: int = 1) -> None:
         """Send all of it.
 
         :param until: on the clock of :func:`time.monotonic`
+        :param commands: that it consists of. Nothing is executed of one that is not whole; of
+            several, the first may be
         :raises Failure: not all of it went out
         """
+        begun = False
         try:
             sent = self._send(data)
+            begun = True
             if sent != len(data):
                 self._send_rest(memoryview(data)[sent:], until)
         except OSError as error:
-            raise unavailable("the connection was lost while sending", self._node) from error
+            text, lost = "the connection was lost while sending", commands > 1 and begun
+            raise unavailable(text, self._node, lost=lost) from error
 
     def _send(self, data: bytes | memoryview) -> int:
         self._reads_first = False
@@ -89,6 +96,9 @@ class Wire:
             try:
                 data = self._socket.recv(_AT_ONCE)
             except _NOT_YET:
+                # TLS may have much to say that is no data.
+                if time.monotonic() >= until:
+                    raise unavailable("no reply in time", self._node, lost=True) from TimeoutError()
                 continue
             except OSError as error:
                 raise unavailable("the connection was lost", self._node, lost=True) from error
@@ -106,4 +116,4 @@ class Wire:
         if write:
             poll = select.poll()
             poll.register(self._socket, select.POLLOUT)
-        return bool(poll.poll(seconds * 1000))
+        return bool(poll.poll(min(seconds * 1000, _LONGEST_WAIT)))

@@ -108,3 +108,33 @@ async def test_one_impatient_caller_is_no_reason(ends: tuple[Lettered, socket.so
     with pytest.raises(Failure):
         await channel.send(b"a", soon(0.01))
     assert channel.is_free()
+
+
+async def test_a_connection_that_is_silent_retires_also_where_nobody_waits_to_the_end(
+    ends: tuple[Lettered, socket.socket],
+) -> None:
+    """As where the application has timeouts of its own, shorter than the store's."""
+    channel, _ = ends
+    channel.patience = 0.02
+    for _ in range(3):
+        future = channel.send(b"a", soon(0.03))
+        future.cancel()
+        channel.left()
+        assert channel.usable
+    deadline = soon()
+    while channel.usable:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.005)
+    assert channel.is_closed() or channel._transport.is_closing()
+
+
+async def test_what_was_answered_in_time_retires_nobody(
+    ends: tuple[Lettered, socket.socket],
+) -> None:
+    channel, server = ends
+    channel.patience = 0.02
+    future = channel.send(b"a", soon(0.03))
+    server.sendall(b"r")
+    assert await future == "r"
+    await asyncio.sleep(0.06)
+    assert channel.usable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,24 @@ def test_a_slow_provider_ends_by_the_deadline() -> None:
     with pytest.raises(Failure, match="did not come in time"):
         Credentials(slow).ask_by(began + 0.02, "n:1")
     assert time.monotonic() - began < 0.25
+
+
+async def test_where_no_thread_can_be_started_it_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_thread(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    asked = Credentials(lambda: (None, SECRET))
+    until = time.monotonic() + 10
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(Failure, match="no thread can be started") as raised:
+            asked.ask_by(until, "n:1")
+        assert not raised.value.silent  # nothing is wrong with the server
+        with pytest.raises(Failure, match="no thread can be started") as raised:
+            await asked.aask(until, "n:1")
+        assert not raised.value.silent
 
 
 async def test_a_slow_provider_does_not_hold_up_the_event_loop() -> None:

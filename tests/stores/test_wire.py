@@ -136,3 +136,42 @@ def test_silence(pair: tuple[Wire, socket.socket]) -> None:
     assert wire.is_silent()
     theirs.sendall(b"unasked")
     assert wire.is_silent() == (not hasattr(select, "poll"))
+
+
+def test_of_several_commands_the_first_may_have_been_executed(
+    pair: tuple[Wire, socket.socket],
+) -> None:
+    wire, theirs = pair
+    with pytest.raises(Failure, match="while sending") as caught:
+        wire.send(LARGE, soon(0.05), commands=2)
+    assert caught.value.lost
+    theirs.close()
+    with pytest.raises(Failure, match="while sending") as caught:
+        wire.send(b"set, wait", soon(), commands=2)
+    assert not caught.value.lost  # nothing went out
+
+
+def test_a_deadline_beyond_what_the_system_can_wait_for(pair: tuple[Wire, socket.socket]) -> None:
+    wire, theirs = pair
+    later = threading.Timer(0.02, theirs.sendall, [b"later"])
+    later.start()
+    assert wire.receive(soon(1e9)) == b"later"
+    later.join()
+
+
+def test_a_peer_that_goes_on_saying_what_is_no_data(pair: tuple[Wire, socket.socket]) -> None:
+    """As TLS can: new session tickets and keys, for ever."""
+    wire, theirs = pair
+    theirs.sendall(b"there is always something to read")
+
+    class Talking:
+        fileno = wire._socket.fileno
+
+        def recv(self, size: int) -> bytes:
+            raise ssl.SSLWantReadError
+
+    wire._socket = Talking()  # type: ignore[assignment]
+    start = time.monotonic()
+    with pytest.raises(Failure, match="no reply in time"):
+        wire.receive(start + 0.05)
+    assert 0.05 <= time.monotonic() - start < 1

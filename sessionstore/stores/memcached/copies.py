@@ -18,7 +18,7 @@ from sessionstore.core.errors import NotReplicated, OutcomeUnknown, StoreError, 
 from sessionstore.core.flow import Command, Flow
 from sessionstore.stores.base import Conflict, Deleted, Entry, Exists, Missing, Version
 from sessionstore.stores.memcached import commands
-from sessionstore.stores.memcached.copying import TRIES, copied, look_at
+from sessionstore.stores.memcached.copying import NOT_COPIED, TRIES, copied, look_at
 from sessionstore.stores.memcached.items import Held, Item, Kind, beside, ends, mark, marked
 from sessionstore.stores.memcached.places import Places
 from sessionstore.stores.memcached.routing import Look
@@ -47,7 +47,7 @@ def create(key: bytes, value: bytes, ttl: float) -> Flow[Version | Exists]:
     if copy is not None:
         # Nobody else knows of it yet, so there is nothing to look at before. If it fails, or the
         # outcome is unknown, it is looked at below.
-        with suppress(StoreError):
+        with suppress(*NOT_COPIED):
             added = yield from commands.create(key, stored.copied(), ttl, copy)
             if not isinstance(added, Exists):
                 return held
@@ -184,7 +184,7 @@ def _is_copied(key: bytes, held: Held, ttl: float, node: Node | None, result: ob
         raise _shortfall("there is no second server for the copy", result)
     try:
         return (yield from copied(key, held, ttl, node))
-    except StoreError as error:
+    except NOT_COPIED as error:
         raise _shortfall(f"the copy was not written: {error}", result) from None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sessionstore.core.errors import StoreUnavailable
+from sessionstore.core.errors import SessionTooLarge, StoreError, StoreUnavailable
 from sessionstore.core.flow import Flow
 from sessionstore.stores.base import Conflict, Exists, Missing
 from sessionstore.stores.memcached import commands
@@ -13,6 +13,9 @@ from sessionstore.stores.memcached.topology import Node
 
 TRIES: Final = 16
 """Of what others change meanwhile. Each time, one of them gets on."""
+
+NOT_COPIED: Final = (StoreError, SessionTooLarge)
+"""What a copy's server may say when the home has the write already. It may take smaller items."""
 
 
 def look_at(key: bytes, node: Node) -> Flow[Item | None]:

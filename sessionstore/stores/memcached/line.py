@@ -9,6 +9,7 @@ from sessionstore.core.flow import Command, arun
 from sessionstore.stores.attempts import Failure
 from sessionstore.stores.credentials import Credential
 from sessionstore.stores.dialing import connecting_failed
+from sessionstore.stores.lateness import NoThread
 from sessionstore.stores.logging_in import alog_in
 from sessionstore.stores.memcached.channel import MemcachedChannel
 from sessionstore.stores.memcached.endpoint import Endpoint
@@ -80,5 +81,7 @@ class MemcachedLine(Line[MemcachedChannel]):
             return (await loop.create_connection(protocol, host, port, ssl=context))[1]
         except TimeoutError:
             raise
+        except RuntimeError:  # for the name lookup
+            raise connecting_failed(NoThread(), endpoint.node) from None
         except OSError as error:
             raise connecting_failed(error, endpoint.node) from error

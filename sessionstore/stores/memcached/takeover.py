@@ -15,7 +15,7 @@ from sessionstore.core.errors import OutcomeUnknown, StoreError, StoreUnavailabl
 from sessionstore.core.flow import Command, Flow
 from sessionstore.stores.base import Conflict, Entry, Missing
 from sessionstore.stores.memcached import commands
-from sessionstore.stores.memcached.copying import TRIES, copied, look_at
+from sessionstore.stores.memcached.copying import NOT_COPIED, TRIES, copied, look_at
 from sessionstore.stores.memcached.items import Held, Item, Kind, beside, mark, marked
 from sessionstore.stores.memcached.places import Places
 from sessionstore.stores.memcached.routing import Look
@@ -95,7 +95,7 @@ def _taken_over(key: bytes, node: Node, copy: Item, places: Places) -> Flow[Entr
         return None
     held = Held.at(node, home._replace(cas=int(result)))
     if second is not None:
-        with suppress(StoreError):  # the next write makes it
+        with suppress(*NOT_COPIED):  # the next write makes it
             yield from copied(key, held, ttl, second)
     return Entry(home.record, held)
 

@@ -132,8 +132,7 @@ class Link:
         :param count: so many commands at once; then a list of as many replies
         :raises Failure: this link must be closed
         """
-        # Redis executes nothing before it has the whole command.
-        self._wire.send(packed, until)
+        self._wire.send(packed, until, commands=count)
         reply = self._receive(until)
         if count > 1:
             reply = [reply]

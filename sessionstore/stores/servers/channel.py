@@ -97,7 +97,8 @@ class Channel(asyncio.Protocol, ABC):
                 next_due = until
         if next_due < inf:
             self._look_at(next_due)
-        if late and now - self._waiting[0][1] >= self.patience:
+        # Also where nobody is late, because all of them have given up before.
+        if self._waiting and now - self._waiting[0][1] >= self.patience:
             self.retire()
         elif late:
             self.left()

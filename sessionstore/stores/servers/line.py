@@ -103,8 +103,12 @@ class Line(ABC, Generic[C]):
 
     def discard(self, channel: C) -> None:
         """Close one that was never used."""
-        self._retired.add(channel)
+        self._set_aside(channel)
         channel.close()
+
+    def _set_aside(self, channel: C) -> None:
+        self._retired = {old for old in self._retired if not old.is_closed()}
+        self._retired.add(channel)
 
     def drop(self) -> None:
         """Close everything at once, for good; whoever waits gets a ``Failure``.
@@ -158,8 +162,7 @@ class Line(ABC, Generic[C]):
             self.discard(channel)
             return unavailable("the store was closed", self._node, silent=False)
         if self._channel is not None and not self._channel.is_closed():
-            self._retired = {old for old in self._retired if not old.is_closed()}
-            self._retired.add(self._channel)
+            self._set_aside(self._channel)
         # A little less, because an attempt begins a little before its command is sent.
         channel.patience = self._limit * 0.9
         self._channel = channel

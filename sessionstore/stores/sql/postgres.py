@@ -27,7 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sessionstore.core.flow import Command, Flow
 from sessionstore.stores.attempts import Failure, unavailable
 from sessionstore.stores.facts import SqlFacts
-from sessionstore.stores.lateness import call_by
+from sessionstore.stores.lateness import NoThread, call_by
 from sessionstore.stores.lifetime import PerLoop
 from sessionstore.stores.sql.engine import ENGINE_OPTIONS, Database, execute
 from sessionstore.stores.sql.examination import examine_postgres
@@ -124,6 +124,8 @@ class PostgreSQL(Database):
             return call_by(until, connect, lambda late: late.close())
         except TimeoutError:
             raise unavailable("timed out while connecting", self.node) from None
+        except NoThread as error:
+            raise unavailable(f"cannot connect: {error}", self.node, silent=False) from None
         except psycopg.Error as error:
             raise connecting_to_postgres(str(error), self.node) from None
 
@@ -132,6 +134,8 @@ class PostgreSQL(Database):
         try:
             connection = await _Async.connect(**self._parameters, autocommit=True)
             await connection.execute(self._settings().encode())
+        except RuntimeError:  # for the name lookup
+            raise unavailable(f"cannot connect: {NoThread()}", self.node, silent=False) from None
         except psycopg.Error as error:
             raise connecting_to_postgres(str(error), self.node) from None
         return connection

@@ -28,6 +28,7 @@ from sessionstore.core.errors import ConfigurationError
 from sessionstore.core.flow import Command, Flow
 from sessionstore.stores.attempts import Failure, refused, unavailable
 from sessionstore.stores.facts import SqlFacts
+from sessionstore.stores.lateness import NoThread
 from sessionstore.stores.sql.engine import ENGINE_OPTIONS, Database
 from sessionstore.stores.sql.examination import examine_sqlite
 from sessionstore.stores.sql.failures import from_sqlite
@@ -131,7 +132,11 @@ class SQLite(Database):
         with self._lock:
             if self._threads is None:
                 self._threads = ThreadPoolExecutor(self._size, "sessionstore-sqlite")
-            return self._threads.submit(self.execute, command, until)
+            try:
+                return self._threads.submit(self.execute, command, until)
+            except RuntimeError:
+                # It is in the queue all the same, for threads that there are.
+                raise unavailable(str(NoThread()), self.node, lost=True, silent=False) from None
 
     def explain_driver(self, error: BaseException) -> Failure:
         if not isinstance(error, sqlite3.Error):

@@ -34,12 +34,18 @@ from tests.stores.memcached.test_failover import (
     QUICK,
     name_of,
     settled,
+    until_a_later_second,
     until_in,
     until_known,
     until_left_out,
 )
 from tests.support.children import Child
-from tests.support.memcached_servers import MemcachedRing, MemcachedServer, run_memcached_ring
+from tests.support.memcached_servers import (
+    MemcachedRing,
+    MemcachedServer,
+    run_memcached_ring,
+    run_memcached_tcp,
+)
 
 DOCUMENTATION = Path(__file__).resolve().parents[3] / "docs" / "memcached.md"
 
@@ -86,6 +92,7 @@ class Servers:
         end(self.children.get(server.url, server.child))
 
     def start(self, server: MemcachedServer) -> None:
+        until_a_later_second()
         child = Child(server.child.command, self.directory)
         self.children[server.url] = child
         self.stack.callback(end, child)
@@ -322,6 +329,30 @@ def test_what_a_session_manager_makes_of_that(servers: Servers) -> None:
     session.logout()
     with pytest.raises(StoreError):
         manager.commit(session)
+
+
+@BOTH
+def test_a_copy_that_its_server_would_not_take(how: str, prefix: str) -> None:
+    """It takes smaller items than the home's, as while that is being changed on one after the
+    other. The write is at home: it must not be told that nothing was stored."""
+    with ExitStack() as stack:
+        small = ("-I", "128k", "-o", "slab_chunk_max=65536")
+        servers = [stack.enter_context(run_memcached_tcp(*options)) for options in ((), small)]
+        hosts = ",".join(server.url.removeprefix("memcached://") for server in servers)
+        store = memcached(f"memcached://{hosts}?copies=2", prefix=prefix, timeout=5)
+        stack.callback(store.close)
+        settled(store, how, partial(store.load, new_key(store)))
+        key = new_key(store)
+        while next(iter(store._topology.walk(key))).name != name_of(servers[0]):
+            key = new_key(store)
+        version = carry(store, how, store.create(key, record(b"0"), 60))
+        large = record(bytes(200_000))
+        with pytest.raises(NotReplicated, match="exceeds the limit"):
+            carry(store, how, store.replace(key, large, 60, version))  # type: ignore[arg-type]
+        assert carry(store, how, store.load(key)).value == large
+        assert carry(store, how, store.delete(key)) == Deleted()
+        with pytest.raises(NotReplicated, match="exceeds the limit"):
+            carry(store, how, store.create(key, large, 60))
 
 
 def test_a_count_that_is_full_is_no_error(servers: Servers) -> None:

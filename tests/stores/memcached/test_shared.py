@@ -15,6 +15,7 @@ from sessionstore.core.errors import OutcomeUnknown, StoreRefused, StoreUnavaila
 from sessionstore.core.flow import Command, Flow, arun
 from sessionstore.core.verbs import Entry, Exists
 from sessionstore.stores.memcached import MemcachedStore
+from sessionstore.stores.memcached.channel import MemcachedChannel
 from sessionstore.testing.driving import value
 from tests.stores.memcached.conftest import FaultProxy, memcached
 from tests.support.memcached_servers import MemcachedServer
@@ -113,6 +114,21 @@ async def test_an_overdue_reply_retires_the_connection(
     while proxy.open > 1:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
+
+
+async def test_a_server_that_turns_each_connection_away_costs_no_memory() -> None:
+    full = b"ERROR Too many open connections\r\n"
+    with ScriptedMemcached("meta", full, greeting=False) as server:
+        store = memcached(server.url(), timeout=0.2)
+        for _ in range(20):
+            with pytest.raises(StoreUnavailable):
+                await do(store, store.load(store.key("h")), 0.2)
+        assert server.connections > 20
+        await asyncio.sleep(0)
+        gc.collect()
+        channels = [each for each in gc.get_objects() if isinstance(each, MemcachedChannel)]
+        assert len([each for each in channels if each._node.endswith(f":{server.port}")]) <= 2
+        await store.aclose()
 
 
 async def test_an_impatient_caller_does_not_cost_the_others_their_connection(

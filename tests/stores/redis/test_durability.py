@@ -18,7 +18,9 @@ from sessionstore.core.flow import Command, Flow, arun
 from sessionstore.core.verbs import Conflict, Deleted, Exists, Missing
 from sessionstore.stores.base import Store
 from sessionstore.stores.redis import RedisStore
+from sessionstore.stores.servers.channel import Channel
 from sessionstore.stores.servers.lines import EXCLUSIVE
+from sessionstore.stores.wire import Wire
 from sessionstore.testing import FaultProxy
 from sessionstore.testing.driving import value
 from tests.stores.carrying import BOTH, carry
@@ -110,6 +112,37 @@ def test_the_connection_goes_while_it_waits(
         with pytest.raises(OutcomeUnknown):
             carry(store, how, store.critical.create(store.key("h"), value(1), 60))
         store.close()
+
+
+@BOTH
+def test_the_connection_goes_while_it_is_sent(
+    redis_server: RedisServer, prefix: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The write was whole, and the WAIT after it was not: it was executed, and is not repeated."""
+    store = open_store(f"{redis_server.url}?durable=1", prefix=prefix, timeout=1)
+    key = store.key("h")
+    carry(store, how, store.load(key))
+    send, write = Wire._send, Channel._flush
+
+    def cut(data: bytes | memoryview) -> bytes | memoryview:
+        whole = bytes(data).find(b"\r\nWAIT\r\n")
+        return data if whole < 0 else data[:whole]
+
+    def lose(self: Wire, rest: memoryview, until: float) -> None:
+        raise ConnectionResetError
+
+    def flush(self: Channel) -> None:
+        self._unsent = [bytes(cut(each)) for each in self._unsent]
+        write(self)
+        self._transport.abort()
+
+    monkeypatch.setattr(Wire, "_send", lambda self, data: send(self, cut(data)))
+    monkeypatch.setattr(Wire, "_send_rest", lose)
+    monkeypatch.setattr(Channel, "_flush", flush)
+    with pytest.raises(OutcomeUnknown):
+        carry(store, how, store.critical.create(key, value(1), 60))
+    monkeypatch.undo()
+    store.close()
 
 
 def test_waiting_holds_nobody_else_up(redis_server: RedisServer, prefix: str) -> None:

@@ -317,3 +317,18 @@ def test_a_thread_that_is_too_late_leaves_the_outcome_open(
     with pytest.raises(OutcomeUnknown):
         carry(store, "async", store.delete(store.key("h")), 0.1)
     assert done.wait(10)
+
+
+async def test_where_no_thread_can_be_started_it_is_a_failure(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(StoreUnavailable, match="no thread can be started"):
+            await store.aexecute(next(store.load(store.key("h"))), time.monotonic() + 5)
+        with pytest.raises(OutcomeUnknown, match="no thread can be started"):
+            await store.aexecute(next(store.delete(store.key("h"))), time.monotonic() + 5)
+    assert await store.aexecute(next(store.load(store.key("h"))), time.monotonic() + 5) == []
