@@ -33,8 +33,6 @@ def main() -> int:
     shown = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
     for table in tables(result):
         shown.print(terminal(table))
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
     if options.markdown:
         from benchmarks.report.page import write_page  # matplotlib, for this alone
 
@@ -69,9 +67,11 @@ def _measure(options: argparse.Namespace, console: Console) -> dict[str, Any]:
             began = monotonic()
             result[name] = run_part(name, context)
             result["took"][name] = monotonic() - began
+            result["seconds"] = monotonic() - start
+            result["load after"] = machine.load()
+            if options.json:  # after each part: the next may fail, and a run takes a while
+                options.json.write_text(json.dumps(result, indent=1) + "\n")
             progress.update(task, completed=1.0, at="")
-    result["seconds"] = monotonic() - start
-    result["load after"] = machine.load()
     return result
 
 
