@@ -45,6 +45,8 @@ class Request:
         # What the app did since the last commit.
         self.looked = self.accessed = False
         self.destroyed = False
+        # Whether what the app sees is of a session that has ended.
+        self.leftover = False
         self.settle()
 
     def __repr__(self) -> str:
@@ -205,7 +207,7 @@ class Request:
             now=now,
             baseline=self.baseline,
             values=copy.deepcopy(self.values),
-            own=frozenset(self.values if self.status is Status.NEW else self.own),
+            own=frozenset(self.values if self._begins else self.own),
             destroy=destroy,
             replaces=cleared,
             login=self.login,
@@ -218,6 +220,14 @@ class Request:
             lifetime=self.lifetime,
             base=(self.idle, self.absolute) if self.status is Status.LOADED else None,
         )
+
+    @property
+    def _begins(self) -> bool:
+        return self.status is Status.NEW and not self.leftover
+
+    def leave_behind(self, wanted: Wanted) -> None:
+        """What the app sees still is no part of a session that it begins from now on."""
+        self.baseline, self.leftover = copy.deepcopy(wanted.values), True
 
     def rebase(self, wanted: Wanted) -> None:
         """What was wanted is what later changes are compared with."""
@@ -232,4 +242,4 @@ class Request:
         """There is no session any more: what is written from now on begins another."""
         self.status, self.token, self.handle, self.secret = Status.NEW, None, None, None
         self.subject, self.baseline = None, {}
-        self.destroyed = self.cleared = False
+        self.destroyed = self.cleared = self.leftover = False

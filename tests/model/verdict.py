@@ -70,6 +70,8 @@ def _returned(oracle: Oracle, commit: Commit, cookie: Cookie | None) -> None:
         assert cookie == Cookie(None), "a session has ended, and its cookie stays"
         assert _was_to_end(commit), "11: reported as saved, and the session was deleted"
         request.forget()
+        if not wanted.destroy:
+            request.leave_behind(wanted)
         request.settle()
     else:
         assert not _must_store(commit), "11: reported as saved, and it is not"

@@ -126,7 +126,7 @@ async def test_a_server_that_turns_each_connection_away_costs_no_memory() -> Non
         assert server.connections > 20
         await asyncio.sleep(0)
         gc.collect()
-        channels = [each for each in gc.get_objects() if isinstance(each, MemcachedChannel)]
+        channels = [each for each in gc.get_objects() if type(each) is MemcachedChannel]
         assert len([each for each in channels if each._node.endswith(f":{server.port}")]) <= 2
         await store.aclose()
 
