@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 
+import pytest
+
 from sessionstore.core.flow import Command, Flow
 from sessionstore.core.verbs import Exists
 from sessionstore.stores.memcached.messages import Outcome, Reply, Request, Verb
 from sessionstore.testing.driving import value
-from tests.stores.carrying import BOTH
-from tests.stores.memcached.conftest import PROTOCOLS, READY, MakeRunner
+from tests.stores.memcached.conftest import READY, MakeRunner, Runner
 from tests.support.memcached_servers import MemcachedServer
 
 
@@ -27,12 +28,22 @@ def seconds_left(server: MemcachedServer, key: bytes) -> int:
     return int(left)
 
 
-@BOTH
-@PROTOCOLS
-def test_an_item_gets_a_new_expiry(
-    memcached_server: MemcachedServer, running: MakeRunner, how: str, protocol: str
-) -> None:
-    run = running(f"{memcached_server.url}?protocol={protocol}", how, timeout=READY)
+@pytest.fixture(params=["sync", "async"])
+def how(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=["meta", "binary"])
+def run(
+    request: pytest.FixtureRequest,
+    memcached_server: MemcachedServer,
+    running: MakeRunner,
+    how: str,
+) -> Runner:
+    return running(f"{memcached_server.url}?protocol={request.param}", how, timeout=READY)
+
+
+def test_an_item_gets_a_new_expiry(run: Runner, memcached_server: MemcachedServer) -> None:
     key = run.store.key("touched")
     cas = run(run.store.create(key, value(1), 60))
     assert not isinstance(cas, Exists)
@@ -50,12 +61,7 @@ def test_an_item_gets_a_new_expiry(
     assert 39 * 86400 < seconds_left(memcached_server, key) <= 40 * 86400 + 2
 
 
-@BOTH
-@PROTOCOLS
-def test_an_item_that_is_not_there(
-    memcached_server: MemcachedServer, running: MakeRunner, how: str, protocol: str
-) -> None:
-    run = running(f"{memcached_server.url}?protocol={protocol}", how, timeout=READY)
+def test_an_item_that_is_not_there(run: Runner) -> None:
     for verb in (Verb.GAT, Verb.TOUCH):
         reply = run(asked(Request(verb, run.store.key("nobody"), ttl=60)))
         assert (reply.outcome, reply.value) == (Outcome.MISSING, None)
